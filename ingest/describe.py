@@ -1,0 +1,99 @@
+"""Describe: turns one merged pull request, as git or GitHub gives it, into a record of facts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ingest.evidence import Extractor, path_archs, title_archs
+from ingest.select import Policy
+from kernelwiki.model import ChangedFile, Record
+from kernelwiki.vocabulary import Vocabulary
+
+_IDENTIFIER = re.compile(r"(?<![\w/@#])(?:--)?([A-Za-z_]\w*(?:(?:::|\.|-)\w+)*)(?![\w@/])")
+_HUNK_CONTEXT = re.compile(r"^@@ [^@]+ @@ (.+)$", re.M)
+_CONTEXT_NAME = re.compile(r"\b([A-Za-z_]\w{5,})\s*[(<:{]|\bclass (\w{6,})|\bstruct (\w{6,})")
+_MARKUP = re.compile(r"<!--.*?-->|```.*?```|https?://\S+|\S+@\S+|<[^>\s][^>]*>", re.S)
+_BOILERPLATE = re.compile(r"^#+ .*(?:checklist|reviewer notes|related issues|pre-commit|tests).*$.*?(?=^#+ |\Z)|^\s*- \[[ x]\].*$", re.I | re.M | re.S)
+_MAX_IDENTIFIERS = 40
+_MAX_BODY = 20_000
+
+
+def short_repo(repo: str) -> str:
+    """`cutlass` of `NVIDIA/cutlass`."""
+    return repo.rsplit("/", 1)[-1]
+
+
+def describe(
+    raw: Mapping[str, Any],
+    patch: str,
+    policy: Policy,
+    extractor: Extractor,
+    vocabulary: Vocabulary,
+) -> Record | None:
+    """The record of `raw` (the shape of `shared/prs`), or None when the policy leaves it out.
+
+    `patch` is its diff, possibly empty. Only names leave title-foreign text: no sentence of the body, no line of the diff.
+    """
+    repo, number, title = str(raw["repo"]), int(raw["number"]), _clean(str(raw["title"]))
+    files = tuple(
+        ChangedFile(str(file["path"]), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ()
+    )
+    paths = [file.path for file in files]
+    selection = policy.select(repo, title, paths)
+    if selection.decision != "include":
+        return None
+    body = plain_body(str(raw.get("body") or ""))
+    evidence = extractor.extract(patch)
+    known = {item.name for item in evidence if item.kind == "arch"}
+    for item in (*path_archs(paths), *title_archs(title)):
+        if item.name not in known:
+            known.add(item.name)
+            evidence.append(item)
+    return Record(
+        id=f"{short_repo(repo)}#{number}",
+        repo=repo,
+        number=number,
+        title=title,
+        url=str(raw["url"]),
+        merged_at=str(raw["merged_at"]),
+        merge_sha=str(raw["merge_sha"]),
+        files=files,
+        evidence=tuple(evidence),
+        mentions=tuple(sorted(vocabulary.in_text(body))),
+        identifiers=tuple(identifiers(body, patch)),
+        selection=selection.reasons,
+        score=selection.score,
+    )
+
+
+def plain_body(body: str) -> str:
+    """The description without comments, code blocks, addresses, check lists and template headings."""
+    return _BOILERPLATE.sub(" ", _MARKUP.sub(" ", body[:_MAX_BODY]))
+
+
+def identifiers(body: str, patch: str) -> Sequence[str]:
+    """Code names of the description and of the functions that the diff touches, most frequent first."""
+    names: Counter[str] = Counter()
+    for name in _IDENTIFIER.findall(body):
+        if _is_code_name(name):
+            names[name] += 1
+    for context in _HUNK_CONTEXT.findall(patch):
+        for groups in _CONTEXT_NAME.findall(context):
+            name = next(filter(None, groups))
+            if _is_code_name(name):
+                names[name] += 1
+    return [name for name, _ in names.most_common(_MAX_IDENTIFIERS)]
+
+
+def _is_code_name(name: str) -> bool:
+    inner = name.strip("_-.:")
+    if not 3 < len(inner) <= 60 or inner.lower() in ("e.g", "i.e", "https", "coderabbit.ai"):
+        return False
+    return bool(re.search(r"[a-zA-Z]", inner)) and bool(re.search(r"_|::|\w\.\w|[a-z][A-Z]|[A-Za-z]\d|^[A-Z]{3,}$", inner))
+
+
+def _clean(title: str) -> str:
+    return re.sub(r"\s+", " ", "".join(char if char.isprintable() else " " for char in title)).strip()

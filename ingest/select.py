@@ -1,0 +1,108 @@
+"""Selection: decides from title and changed paths whether a pull request becomes a record, and says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+
+Decision = Literal["include", "defer", "exclude"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the policy decided about one pull request: its score and the rules that gave it."""
+
+    decision: Decision
+    score: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the policy file."""
+
+    id: str
+    pattern: re.Pattern[str]
+    points: int = 0
+    unless: re.Pattern[str] | None = None
+
+    def matches(self, text: str) -> bool:
+        return bool(self.pattern.search(text)) and not (self.unless and self.unless.search(text))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules of `policy.yaml`, compiled."""
+
+    include_at: int
+    defer_at: int
+    paths: tuple[Rule, ...]
+    title: tuple[Rule, ...]
+    never_alone: tuple[Rule, ...]
+    kernel_repositories: frozenset[str]
+    kernel_repository_points: int
+
+    def select(self, repo: str, title: str, paths: Sequence[str]) -> Selection:
+        """Score one pull request of `repo` ("owner/name"); ties and order of `paths` do not matter."""
+        for rule in self.never_alone:
+            if paths and all(rule.matches(path) for path in paths):
+                return Selection("exclude", 0, (f"only {rule.id}",))
+        score, reasons = 0, []
+        if repo in self.kernel_repositories:
+            score += self.kernel_repository_points
+            reasons.append(f"kernel-repository +{self.kernel_repository_points}")
+        best = self._best_path_rule(paths)
+        if best:
+            score += best.points
+            reasons.append(f"path:{best.id} +{best.points}")
+        for rule in self.title:
+            if rule.matches(title):
+                score += rule.points
+                reasons.append(f"title:{rule.id} {rule.points:+d}")
+        decision: Decision = (
+            "include" if score >= self.include_at else "defer" if score >= self.defer_at else "exclude"
+        )
+        return Selection(decision, score, tuple(reasons))
+
+    def kernel_files(self, paths: Sequence[str]) -> int:
+        """How many of `paths` hold kernel code by the policy's kernel-* rules."""
+        rules = [rule for rule in self.paths if rule.id.startswith("kernel-") and rule.points >= 4]
+        return sum(any(rule.matches(path) for rule in rules) for path in paths)
+
+    def _best_path_rule(self, paths: Sequence[str]) -> Rule | None:
+        hits = [rule for rule in self.paths if any(rule.matches(path) for path in paths)]
+        return max(hits, key=lambda rule: rule.points, default=None)
+
+
+def _rules(rows: Sequence[Mapping[str, Any]], flags: int = 0) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(
+            id=row["id"],
+            pattern=re.compile(row["pattern"], flags),
+            points=row.get("points", 0),
+            unless=re.compile(row["unless"]) if "unless" in row else None,
+        )
+        for row in rows
+    )
+
+
+@cache
+def default_policy() -> Policy:
+    """The policy that made the shipped records (`ingest/policy.yaml`)."""
+    text = resources.files("ingest").joinpath("policy.yaml").read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    return Policy(
+        include_at=data["include_at"],
+        defer_at=data["defer_at"],
+        paths=_rules(data["paths"]),
+        title=_rules(data["title"], re.IGNORECASE),
+        never_alone=_rules(data["never_alone"]),
+        kernel_repositories=frozenset(data["kernel_repositories"]),
+        kernel_repository_points=data["kernel_repository_points"],
+    )

@@ -1,0 +1,226 @@
+"""The `kwiki` command: parse, one call of the facade, one renderer."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+EPILOG = "Exit codes: 0 ok (also no match), 1 failed check, 2 usage, 3 not found, 4 unreadable input, 5 missing dependency or index."
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+class LazyGroup(click.Group):
+    """Loads `kwiki ingest` and `kwiki skill` only when they are used."""
+
+    lazy = {"ingest": "ingest.cli:ingest"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.lazy])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.lazy:
+            from importlib import import_module
+
+            module, name = self.lazy[cmd_name].split(":")
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG)
+@click.version_option(package_name="kernel-skills", prog_name="kwiki")
+def cli() -> None:
+    """KernelWiki: search and trace GPU kernel pull requests and pages, offline."""
+
+
+def _open(embedder: str | None = None, store: str = "auto") -> Any:
+    from kernelwiki.progress import StepBar
+    from kernelwiki.wiki import Wiki
+
+    with StepBar("Building the search index (once)") as bar:
+        return Wiki.open(embedder=embedder, store=store, progress=bar.update)
+
+
+def _print(as_json: bool, data: Callable[[], dict[str, Any]], text: Callable[[], str]) -> None:
+    from kernelwiki.render import to_json
+
+    click.echo(to_json(data()) if as_json else text())
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("query")
+@click.option("--kind", type=click.Choice(["page", "pr", "any"]), default="any", show_default=True, help="Pages, pull requests or both.")
+@click.option("--repo", multiple=True, metavar="NAME", help="Only this repository (cutlass, vllm, …); may repeat.")
+@click.option("--arch", multiple=True, metavar="ARCH", help="Only with evidence for sm90, sm100, B200 …; may repeat.")
+@click.option("--tag", multiple=True, metavar="TERM", help="Only with this vocabulary term; repeat to require several.")
+@click.option("--since", default="", metavar="DATE", help="Merged on or after 2025-06-30 (or 2025-06, 2025).")
+@click.option("--limit", type=click.IntRange(0, 5000), default=8, show_default=True)
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--embedder", metavar="MODEL", help="A sentence-transformers model instead of the shipped one (extra: embed).")
+@click.option("--store", type=click.Choice(["auto", "exact", "chroma"]), help="Where nearest vectors come from.  [default: exact, or the server of KWIKI_CHROMA_URL]")
+@_json
+def search(query: str, as_json: bool, embedder: str | None, store: str | None, **filters: Any) -> None:
+    """Find pages and pull requests for QUERY: words, API names, a symptom, an id."""
+    from kernelwiki.render import answer_json, answer_text
+
+    # Importing Chroma costs a cold command more than the exact scan of every vector does.
+    where = store or ("auto" if os.environ.get("KWIKI_CHROMA_URL") else "exact")
+    answer = _open(embedder, where).answer(query, **filters)
+    for note in answer.notes:
+        click.echo(f"note: {note}", err=True)
+    _print(as_json, lambda: answer_json(answer), lambda: answer_text(answer))
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("id")
+@click.option("--section", default="", metavar="SLUG", help="One section of a page.")
+@click.option("--sources", is_flag=True, help="With citations, or with every file and locator.")
+@_json
+def show(id: str, section: str, sources: bool, as_json: bool) -> None:
+    """Show a page (hardware/tcgen05) or a pull request (cutlass#2472)."""
+    from kernelwiki.show import show_item
+
+    item = show_item(_open(), id, section)
+    _print(as_json, lambda: item.data(), lambda: item.text(sources))
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("id")
+@click.option("--all", "every", is_flag=True, help="Every link, not the first 20.")
+@_json
+def trace(id: str, every: bool, as_json: bool) -> None:
+    """Walk from ID to pull request, merge SHA, file, line and address."""
+    from dataclasses import asdict
+
+    from kernelwiki.render import links_text
+    from kernelwiki.trace import trace as walk
+
+    links = walk(_open(), id)
+    chain = [{key: value for key, value in asdict(link).items() if value not in ("", None)} for link in links]
+    _print(as_json, lambda: {"id": id, "links": chain}, lambda: links_text(links, 0 if every else 20))
+
+
+@cli.command("list", epilog=EPILOG)
+@click.option("--terms", is_flag=True, help="The vocabulary instead of the pages.")
+@click.option("--repo", metavar="NAME", help="The pull requests of one repository, newest first.")
+@click.option("--limit", type=click.IntRange(0), default=50, show_default=True)
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
+@_json
+def list_(terms: bool, repo: str | None, limit: int, offset: int, as_json: bool) -> None:
+    """List pages, vocabulary terms (--terms) or a repository's pull requests (--repo)."""
+    from kernelwiki.show import listing
+
+    rows = listing(_open(), terms, repo)
+    chosen = rows[offset : offset + limit]
+    _print(as_json, lambda: {"total": len(rows), "items": chosen}, lambda: "\n".join(f"{row['id']}  {row['title']}" for row in chosen))
+
+
+@cli.command(epilog=EPILOG)
+@_json
+def stats(as_json: bool) -> None:
+    """Count what the knowledge base holds, with the cut-off date of each repository."""
+    from kernelwiki.show import stats_text
+    from kernelwiki.stats import stats as count
+
+    data = count(_open())
+    _print(as_json, lambda: data, lambda: stats_text(data))
+
+
+@cli.command(epilog=EPILOG)
+@_json
+def check(as_json: bool) -> None:
+    """Check schema, links, sources, citations, vocabulary and evidence of the whole corpus."""
+    from dataclasses import asdict
+
+    from kernelwiki.check import check_corpus
+    from kernelwiki.home import find_places
+
+    problems = check_corpus(find_places())
+    lines = [f"{problem.rule}: {problem.where}: {problem.message}" for problem in problems]
+    _print(
+        as_json,
+        lambda: {"ok": not problems, "problems": [asdict(problem) for problem in problems]},
+        lambda: "\n".join([*lines, f"{len(problems)} problems"]),
+    )
+    sys.exit(1 if problems else 0)
+
+
+@cli.command(epilog=EPILOG)
+@_json
+def doctor(as_json: bool) -> None:
+    """Say what works here, what does not, and what to run."""
+    from dataclasses import asdict
+
+    from kernelwiki.doctor import diagnose
+
+    findings = list(diagnose())
+    lines = [f"{'ok  ' if item.ok else 'FAIL'} {item.name}: {item.seen}" + ("" if item.ok else f"\n     run: {item.fix}") for item in findings]
+    ok = all(item.ok for item in findings)
+    _print(as_json, lambda: {"ok": ok, "findings": [asdict(item) for item in findings]}, lambda: "\n".join(lines))
+    sys.exit(0 if ok else 1)
+
+
+@cli.group()
+def index() -> None:
+    """The search index: derived from the corpus, rebuilt by one command."""
+
+
+@index.command(epilog=EPILOG)
+@click.option("--embedder", metavar="MODEL", default="", help="A sentence-transformers model instead of the shipped one (extra: embed).")
+@click.option("--no-chroma", is_flag=True, help="Leave the Chroma collection out: search then scans the vector file.")
+@click.option("--force", is_flag=True, help="Build again although the index is up to date.")
+@_json
+def build(embedder: str, no_chroma: bool, force: bool, as_json: bool) -> None:
+    """Build everything: lexical index, vectors, and the Chroma collection (embedded, or on the server of KWIKI_CHROMA_URL)."""
+    from kernelwiki.index_build import build_everything
+    from kernelwiki.progress import StepBar
+
+    with StepBar("Building the search index") as bar:
+        report = build_everything(embedder, chroma=not no_chroma, force=force, progress=bar.update)
+    _print(as_json, lambda: report, lambda: f"{report['documents']} documents in {report['seconds']:.1f} s, vectors: {report['store']}, at {report['path']}")
+
+
+@index.command(epilog=EPILOG)
+@_json
+def status(as_json: bool) -> None:
+    """Say which indexes are there and whether the newest fits the corpus."""
+    from kernelwiki.index_build import index_status
+
+    data = index_status()
+    _print(as_json, lambda: data, lambda: json.dumps(data, indent=1))
+
+
+@index.command(epilog=EPILOG)
+def path() -> None:
+    """Print the folder of the indexes."""
+    from kernelwiki.home import find_places
+
+    click.echo(find_places().indexes)
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line on stderr and an exit code."""
+    from kernelwiki.errors import KernelWikiError
+
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(encoding="utf-8", errors="replace")
+    try:
+        cli(standalone_mode=False)
+    except KernelWikiError as error:
+        click.echo(f"kwiki: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

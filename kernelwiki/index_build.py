@@ -1,0 +1,93 @@
+"""Building on request: the whole index with its Chroma collection, and what is there now."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelwiki.errors import IndexBusy, IndexUnusable
+from kernelwiki.home import Places, find_places
+from kernelwiki.index import LOCK_SECONDS, IndexInfo, Progress, build_index, complete_indexes, read_info, wanted_version
+
+
+def build_everything(embedder: str = "", chroma: bool = True, force: bool = False, progress: Progress | None = None, home: Path | None = None) -> dict[str, Any]:
+    """Build what is missing of the index of the corpus as it is now (`force`: all of it) and report what was built.
+
+    The lock makes one writer of many: a second process waits, then finds everything done. Raises IndexBusy and IndexUnusable.
+    """
+    from filelock import FileLock, Timeout
+
+    places = find_places(home)
+    version = wanted_version(places, embedder)
+    folder = places.indexes / version
+    started = time.monotonic()
+    try:
+        places.indexes.mkdir(parents=True, exist_ok=True)
+        with FileLock(places.indexes / "lock", timeout=LOCK_SECONDS):
+            info = None if force else read_info(folder)
+            if info is None:
+                info = build_index(places, version, embedder, progress)
+            store = _fill_chroma(places, folder, info, force, progress) if chroma and info.dense else ("exact" if info.dense else "none")
+    except Timeout:
+        raise IndexBusy(f"{places.indexes}: another process has been building for {LOCK_SECONDS:.0f} s. See `kwiki index status`.") from None
+    except OSError as error:
+        raise IndexUnusable(
+            f"{places.indexes}: the index cannot be written ({error.strerror or error}). Free space there, or set KWIKI_HOME to a folder that you can write."
+        ) from error
+    return {
+        "version": version,
+        "path": str(folder),
+        "documents": info.documents,
+        "embedder": info.embedder,
+        "store": store,
+        "seconds": round(time.monotonic() - started, 2),
+        "note": info.note,
+    }
+
+
+def _fill_chroma(places: Places, folder: Path, info: IndexInfo, force: bool, progress: Progress | None) -> str:
+    """The Chroma collection of this version, embedded or on the server; other versions of ours are dropped there."""
+    import shutil
+
+    from kernelwiki.vectors import chroma_client, fill, open_collection
+
+    url = os.environ.get("KWIKI_CHROMA_URL")
+    matrix = np.load(folder / "vectors.npy", mmap_mode="r")
+    owner = np.load(folder / "owner.npy")
+    ids = (folder / "ids.txt").read_text(encoding="utf-8").split("\n")
+    target = folder / "chroma"
+    beside = places.indexes / f".building-chroma-{info.version}-{os.getpid()}"
+    if not url and target.is_dir() and not force:
+        return "chroma (embedded)"
+    client = chroma_client(beside, url)
+    if url and not force and open_collection(client, info.version, len(matrix)) is not None:
+        return f"chroma ({url})"
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress("Filling Chroma", done, len(matrix))
+
+    fill(client, info.version, matrix, [ids[int(row)] for row in owner], advance)
+    if url:
+        return f"chroma ({url})"
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
+    return "chroma (embedded)"
+
+
+def index_status(home: Path | None = None) -> dict[str, Any]:
+    """Which indexes are there and whether one fits the corpus as it is now."""
+    places = find_places(home)
+    version = wanted_version(places, os.environ.get("KWIKI_EMBEDDER", ""))
+    found = [
+        {**vars(info), "path": str(folder), "chroma": (folder / "chroma").is_dir(), "current": info.version == version}
+        for folder, info in complete_indexes(places)
+    ]
+    return {"path": str(places.indexes), "wanted": version, "up_to_date": any(entry["current"] for entry in found), "indexes": found}

@@ -1,0 +1,101 @@
+"""Pages: hand-written markdown with front-matter, read into sections with their citations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kernelwiki.errors import CorpusUnreadable
+from kernelwiki.model import Page, Section, Source
+
+KINDS = ("hardware", "technique", "kernel", "pattern", "migration", "language", "contest", "bridge")
+_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.S)
+_CITATION = re.compile(r"\[\^([\w.#/+-]+)\]")
+
+
+def slug(heading: str) -> str:
+    """The anchor of a heading: lower case, words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
+def read_pages(folder: Path) -> list[Page]:
+    """Every page below `folder` (`<kind>/<slug>.md`), by id."""
+    return [read_page(path) for path in page_files(folder)]
+
+
+def page_files(folder: Path) -> list[Path]:
+    """The page files below `folder`, in the order of their ids."""
+    return sorted(folder.glob("*/*.md"))
+
+
+def page_id(path: Path) -> str:
+    """`hardware/tcgen05` of `.../pages/hardware/tcgen05.md`."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def read_page(path: Path) -> Page:
+    """One page; raises CorpusUnreadable naming the file and what is wrong with its front-matter."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusUnreadable(f"{path}: cannot be read as UTF-8 text ({error}).") from error
+    front, body = split_front_matter(text, path)
+    try:
+        sources = tuple(Source(**row) for row in front["sources"])
+        return Page(
+            id=page_id(path),
+            title=front["title"],
+            kind=front["kind"],
+            archs=tuple(front["archs"]),
+            tags=tuple(front["tags"]),
+            symptoms=tuple(front["symptoms"]),
+            sources=sources,
+            confidence=front["confidence"],
+            snippets=front["snippets"],
+            sections=tuple(sections(body)),
+        )
+    except (KeyError, TypeError) as error:
+        raise CorpusUnreadable(f"{path}: front-matter is not valid ({error!r}). Run `kwiki check` for every problem.") from error
+
+
+def split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
+    """The YAML mapping between the first two `---` lines, and the markdown after it."""
+    match = _FRONT_MATTER.match(text)
+    if not match:
+        raise CorpusUnreadable(f"{path}: no front-matter (the file must begin with a `---` line). See AGENTS.md.")
+    try:
+        front = yaml.safe_load(match.group(1))
+    except yaml.YAMLError as error:
+        raise CorpusUnreadable(f"{path}: front-matter is not YAML ({error}).") from error
+    if not isinstance(front, dict):
+        raise CorpusUnreadable(f"{path}: front-matter must be a mapping. See AGENTS.md.")
+    return front, text[match.end() :]
+
+
+def sections(body: str) -> Iterator[Section]:
+    """Sections of a page body: everything below each `##` heading, as markdown-it-py sees headings (not inside code)."""
+    from markdown_it import MarkdownIt
+
+    lines = body.splitlines()
+    starts: list[tuple[int, int, str]] = []
+    tokens = MarkdownIt("commonmark").parse(body)
+    for token, inline in zip(tokens, tokens[1:], strict=False):
+        if token.type == "heading_open" and token.tag == "h2" and token.map:
+            starts.append((token.map[0], token.map[1], inline.content))
+    for (_, begin, heading), end in zip(starts, [*(start for start, _, _ in starts[1:]), len(lines)], strict=True):
+        text = "\n".join(lines[begin:end]).strip()
+        yield Section(slug(heading), heading, text, tuple(dict.fromkeys(_CITATION.findall(text))))
+
+
+def without_citations(text: str) -> str:
+    """Section text as a reader sees it, citation marks dropped."""
+    return _CITATION.sub("", text)
+
+
+def prose(text: str) -> str:
+    """Section text without code blocks and citation marks, for search."""
+    return without_citations(re.sub(r"^```.*?^```", " ", text, flags=re.S | re.M))

@@ -1,0 +1,65 @@
+"""Rank: the features that say how well a document answers a query, and their weighted sum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+# Names of the features, in the order of `ranking.json`.
+FEATURES = (
+    "title",  # BM25 of each field, divided by the query's total idf
+    "path",
+    "names",
+    "text",
+    "questions",
+    "coverage",  # share of the query's idf that the document covers in any field
+    "dense",  # cosine similarity, standardised over the corpus
+    "asked",  # cosine similarity of the nearest question that the document answers, 0 without one
+    "terms",  # vocabulary terms that the query names
+    "soft_terms",  # vocabulary terms whose phrases are near to the query
+    "kernel",  # log(1 + kernel files)
+    "breadth",  # log(1 + changed files)
+    "recency",  # years since 2023, 0 for pages
+    "feedback",  # cosine similarity to the centre of the best documents of the first pass, 0 beyond the candidates
+)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Weights of the features and the thresholds of the match labels (`ranking.json`, written by training/tune_ranker.py).
+
+    `first` ranks the documents whose centre gives the feedback feature, `final` all of them, `lexical` everything without vectors.
+    """
+
+    first: Mapping[str, float]
+    final: Mapping[str, float]
+    lexical: Mapping[str, float]
+    strong: float
+    fair: float
+    page_bonus: float
+
+
+def weighted(weights: Mapping[str, float], features: Mapping[str, Array]) -> Array:
+    """Weighted sum of those `features` that have a weight."""
+    total = np.zeros(len(next(iter(features.values()))), dtype=np.float32)
+    for name, values in features.items():
+        weight = weights.get(name, 0.0)
+        if weight:
+            total += np.float32(weight) * values
+    return total
+
+
+@cache
+def default_ranking() -> Ranking:
+    """The shipped ranking."""
+    data: dict[str, Any] = json.loads(resources.files("kernelwiki").joinpath("ranking.json").read_text(encoding="utf-8"))
+    return Ranking(**data)

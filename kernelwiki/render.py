@@ -1,0 +1,120 @@
+"""Render: what commands print. Text for people, one JSON document for programs; control characters never pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from kernelwiki.model import Answer, Hit, Locator, Page, Record
+from kernelwiki.pages import without_citations
+from kernelwiki.trace import Link
+
+SCHEMA_VERSION = 1
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """Text without control and direction characters: titles and names come from strangers."""
+    return _CONTROL.sub("", text)
+
+
+def to_json(data: Mapping[str, Any]) -> str:
+    """One JSON document with `schema_version` first."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **data}, ensure_ascii=False, indent=2)
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer in the shape of the public contract."""
+    return {
+        "query": clean(answer.query),
+        "total": answer.total,
+        "results": [hit_json(hit) for hit in answer.hits],
+        "terms": list(answer.terms),
+        "suggestions": list(answer.suggestions),
+        "notes": list(answer.notes),
+    }
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """One hit; `repo`, `number` and `merged_at` only for pull requests, `line` and `text` only where known."""
+    data = {key: value for key, value in asdict(hit).items() if value is not None}
+    data["evidence"] = [locator_json(item) for item in hit.evidence]
+    data["title"], data["snippet"] = clean(hit.title), clean(hit.snippet)
+    return data
+
+
+def locator_json(item: Locator) -> dict[str, Any]:
+    return {key: clean(value) if isinstance(value, str) else value for key, value in asdict(item).items() if value is not None}
+
+
+def answer_text(answer: Answer) -> str:
+    """An answer as text: one block a hit."""
+    if not answer.hits:
+        lines = [f"No match for {clean(answer.query)[:200]!r}."]
+        if answer.suggestions:
+            lines.append(f"Near terms: {', '.join(answer.suggestions)}")
+        return "\n".join(lines)
+    blocks = [hit_text(hit) for hit in answer.hits]
+    return "\n\n".join(blocks) + f"\n\n{len(answer.hits)} of {answer.total} shown."
+
+
+def hit_text(hit: Hit) -> str:
+    date = f" · {hit.merged_at[:10]}" if hit.merged_at else ""
+    archs = f" · {' '.join(hit.archs)}" if hit.archs else ""
+    lines = [f"{hit.id} · {hit.match}{date}{archs}", f"  {clean(hit.title)}", f"  {clean(hit.snippet)}"]
+    lines += [f"  {clean(item.text or '')} {item.url}".rstrip() for item in hit.evidence[:2] if item.line]
+    lines.append(f"  {hit.url}")
+    return "\n".join(lines)
+
+
+def page_text(page: Page, section: str = "", sources: bool = False) -> str:
+    """A page, or one of its sections, without citation marks; with `sources` the list of what it cites."""
+    parts = [f"# {page.title}", f"{page.id} · {' '.join(page.archs) or 'every architecture'} · {page.confidence}"]
+    chosen = [part for part in page.sections if not section or part.slug == section]
+    parts += [f"## {part.heading}\n\n{part.text if sources else without_citations(part.text)}" for part in chosen]
+    if sources:
+        cited = {key for part in chosen for key in part.citations}
+        parts.append("## Sources\n\n" + "\n".join(f"[^{item.key}] {source_text(item)}" for item in page.sources if item.key in cited))
+    return "\n\n".join(parts)
+
+
+def source_text(source: Any) -> str:
+    if source.kind == "doc":
+        return f"{source.title} {source.url}"
+    return f"{source.id} {source.path}:{source.line} @ {source.sha[:12]}" if source.kind == "evidence" else str(source.id)
+
+
+def record_text(record: Record, sources: bool = False) -> str:
+    """A pull request's facts. Its title is quoted: it is a stranger's text."""
+    lines = [
+        f"{record.id} · merged {record.merged_at[:10]} · {record.merge_sha[:12]}",
+        f'  title: "{clean(record.title)}"',
+        f"  {record.url}",
+    ]
+    if record.summary:
+        lines.append(f"  {record.summary}")
+    lines.append(f"  changed {len(record.files)} files:")
+    shown = record.files if sources else record.files[:8]
+    lines += [f"    {clean(file.path)} +{file.additions or 0} -{file.deletions or 0}" for file in shown]
+    if len(shown) < len(record.files):
+        lines.append(f"    … {len(record.files) - len(shown)} more (--sources shows all)")
+    kinds: dict[str, list[str]] = {}
+    for item in record.evidence:
+        kinds.setdefault(item.kind, []).append(f"{item.name} ({item.path}:{item.line})" if sources and item.line else item.name)
+    lines += [f"  {kind}: {clean(', '.join(names if sources else names[:10]))}" for kind, names in kinds.items()]
+    return "\n".join(lines)
+
+
+def links_text(links: Sequence[Link], limit: int = 0) -> str:
+    """A chain as text, one link a line."""
+    rows = []
+    for link in links[: limit or None]:
+        place = f" {clean(link.path)}:{link.line}" if link.line else f" {clean(link.path)}" if link.path else ""
+        sha = f" @ {link.sha[:12]}" if link.sha and link.path else ""
+        rows.append(f"{link.kind}: {clean(link.name)}{place}{sha} {link.url}".rstrip())
+    if limit and len(links) > limit:
+        rows.append(f"… {len(links) - limit} more links (--all shows them)")
+    return "\n".join(rows)

@@ -1,0 +1,406 @@
+"""Search over one open index: understand the query, compute features, rank, group, label."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernelwiki.documents import FIELDS
+from kernelwiki.embed import Embedder
+from kernelwiki.errors import BadQuery, IndexUnusable, KernelWikiError
+from kernelwiki.home import Places
+from kernelwiki.index import IndexInfo, day_number, make_embedder
+from kernelwiki.lexical import LexicalIndex
+from kernelwiki.model import Term
+from kernelwiki.rank import Array, Ranking, default_ranking, weighted
+from kernelwiki.tokens import query_tokens
+from kernelwiki.vectors import ExactStore, VectorStore, similarities
+from kernelwiki.vocabulary import Vocabulary, term_from_yaml
+
+MAX_QUERY = 10_000
+DENSE_CANDIDATES = 1_000
+SOFT_TERMS = 20
+SOFT_TEMPERATURE = 0.08  # a term 0.08 less similar than the best counts 1/e of it
+FEEDBACK_DOCUMENTS = 10
+FEEDBACK_CANDIDATES = 3_000
+UNKNOWN_WORDS_NEED = 5.0  # standard deviations of similarity that a query without one known word must reach
+FEEDBACK_TEMPERATURE = 2.0
+_RECORD_ID = re.compile(r"\b([\w.-]+(?:/[\w.-]+)?#\d+)\b|github\.com/[\w.-]+/([\w.-]+)/pull/(\d+)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query as understood: index columns of its words, vocabulary terms with weights, and its vector (None without a model)."""
+
+    text: str
+    tokens: tuple[str, ...]
+    columns: tuple[int, ...]
+    terms: Mapping[str, float]
+    soft_terms: Mapping[str, float]
+    vector: Array | None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a hit must be. Empty means anything."""
+
+    kind: str = "any"
+    repos: tuple[str, ...] = ()
+    archs: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    since: str = ""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rows in order with their scores; `total` counts documents (pages once) that match at all."""
+
+    rows: tuple[int, ...]
+    scores: tuple[float, ...]
+    features: Mapping[str, Array]
+    total: int
+    notes: tuple[str, ...] = ()
+
+
+class Searcher:
+    """One open index. Reading only; threads may share it."""
+
+    def __init__(self, folder: Path, info: IndexInfo, places: Places, store: VectorStore | None = None, ranking: Ranking | None = None) -> None:
+        self.folder, self.info, self._places = folder, info, places
+        self._ranking = ranking or default_ranking()
+        self._store = store
+        self._notes: list[str] = [info.note] if info.note else []
+        self._lexical = LexicalIndex(folder, FIELDS, info.documents)
+
+    def _array(self, name: str) -> Any:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Document ids by row."""
+        return (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n") if self.info.documents else []
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Rows by lower-case document id; a page id leads to its first section."""
+        rows = {name.lower(): row for row, name in reversed(list(enumerate(self.ids)))}
+        for row, name in reversed(list(enumerate(self.ids))):
+            if "/" in name.split("#", 1)[0] and name.split("#", 1)[0].lower() not in rows:
+                rows[name.split("#", 1)[0].lower()] = row
+        return rows
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        rows = json.loads((self.folder / "vocabulary.json").read_text(encoding="utf-8"))
+        return Vocabulary.of(term_from_yaml(row) for row in rows)
+
+    @cached_property
+    def _terms(self) -> tuple[Any, Any, Any, dict[str, int]]:
+        columns = {term_id: number for number, term_id in enumerate(self.vocabulary.terms)}
+        return np.asarray(self._array("terms.indptr")), self._array("terms.rows"), self._array("terms.weights"), columns
+
+    @cached_property
+    def _attributes(self) -> dict[str, Any]:
+        return {name: self._array(name) for name in ("group", "is_page", "repo", "day", "archs", "kernel_files", "changed_files")}
+
+    @cached_property
+    def matrix(self) -> Array:
+        """Vectors of documents, then of their questions, memory-mapped."""
+        matrix: Array = self._array("vectors")
+        return matrix
+
+    @cached_property
+    def _owner(self) -> npt.NDArray[np.int32]:
+        """Document row of each vector row: documents first, then their questions."""
+        return np.asarray(self._array("owner"))
+
+    @cached_property
+    def _term_vectors(self) -> Array:
+        """Vectors of the terms' definitions and symptom phrases."""
+        vectors: Array = np.asarray(self._array("term_vectors"))
+        return vectors
+
+    @cached_property
+    def _term_owner(self) -> npt.NDArray[np.intp]:
+        """Term number of each row of the term vectors."""
+        from kernelwiki.index import term_texts
+
+        counts = [len(term_texts(term)) for term in self.vocabulary.terms.values()]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    @cached_property
+    def _embedder(self) -> Embedder | None:
+        if not self.info.dense:
+            return None
+        name = self.info.embedder
+        prefix = "sentence-transformers:"
+        try:
+            return make_embedder(self._places, name.removeprefix(prefix) if name.startswith(prefix) else "")
+        except KernelWikiError as error:
+            self._notes.append(f"lexical answer only: {error}")
+            return None
+
+    def use_chroma(self, url: str | None, required: bool) -> None:
+        """Take nearest vectors from Chroma (the server at `url`, else the collection in the index folder).
+
+        Raises IndexUnusable when `required` and the collection is not there; otherwise the exact scan stays.
+        """
+        from kernelwiki.vectors import ChromaStore, chroma_client, collection_name, open_collection
+
+        collection = open_collection(chroma_client(self.folder / "chroma", url), self.info.version, len(self.matrix))
+        if collection is not None:
+            self._store = ChromaStore(collection, self.matrix, url or "embedded")
+        elif required:
+            raise IndexUnusable(f"Chroma has no complete collection {collection_name(self.info.version)}. Run `kwiki index build`.")
+
+    @property
+    def store_name(self) -> str:
+        """Where nearest vectors come from: exact, embedded (Chroma) or the address of a Chroma server."""
+        return self._store.name if self._store else "exact"
+
+    # -- the query ---------------------------------------------------------------------------------------------------
+
+    def understand(self, text: str) -> Query:
+        """What a query asks for: its words, the vocabulary terms in it and near it, and its vector."""
+        text = "".join(char if char.isprintable() else " " for char in text[:MAX_QUERY])
+        tokens = query_tokens(text)
+        named = self._with_fixes(self.vocabulary.in_text(text))
+        vector = self._embed(text) if tokens else None
+        return Query(
+            text=text,
+            tokens=tuple(tokens),
+            columns=tuple(self._lexical.columns(tokens)),
+            terms=named,
+            soft_terms=self._near_terms(vector) if vector is not None else {},
+            vector=vector,
+        )
+
+    def _with_fixes(self, found: Mapping[str, int]) -> dict[str, float]:
+        """Named terms at full weight; the techniques that fix a named symptom at a lower one, best first."""
+        weights = dict.fromkeys(found, 1.0)
+        for term_id in found:
+            term = self.vocabulary.terms[term_id]
+            if term.kind in ("symptom", "profiler"):
+                for place, technique in enumerate(term.techniques[:5]):
+                    if technique in self.vocabulary.terms:
+                        weights[technique] = max(weights.get(technique, 0.0), 0.35 * 0.8**place)
+        return weights
+
+    def _embed(self, text: str) -> Array | None:
+        embedder = self._embedder
+        if embedder is None:
+            return None
+        try:
+            vector: Array = embedder.embed([text])[0]
+            return vector
+        except KernelWikiError as error:
+            self._notes.append(f"lexical answer only: {error}")
+            self.__dict__["_embedder"] = None
+            return None
+
+    def _near_terms(self, vector: Array) -> dict[str, float]:
+        best = np.full(len(self.vocabulary.terms), -1.0, dtype=np.float32)
+        np.maximum.at(best, self._term_owner, self._term_vectors @ vector)
+        top = np.argsort(-best)[:SOFT_TERMS]
+        weights = np.exp((best[top] - best[top[0]]) / np.float32(SOFT_TEMPERATURE))
+        ids = list(self.vocabulary.terms)
+        return {ids[int(number)]: float(weight) for number, weight in zip(top, weights, strict=True)}
+
+    # -- ranking -----------------------------------------------------------------------------------------------------
+
+    def features(self, query: Query) -> dict[str, Array]:
+        """Every feature of every document, shape (documents,) each. See `rank.FEATURES`."""
+        count = self.info.documents
+        idf = max(1.0, float(len(query.columns)))
+        result: dict[str, Array] = {name: self._lexical.scores(name, query.columns) / np.float32(idf) for name in FIELDS}
+        result["coverage"] = self._lexical.coverage(query.columns)
+        result["terms"] = self._term_scores(query.terms)
+        attributes = self._attributes
+        result["kernel"] = np.log1p(attributes["kernel_files"])
+        result["breadth"] = np.log1p(attributes["changed_files"])
+        result["recency"] = np.maximum(0, (attributes["day"] - np.int32(19358)) / np.float32(365.25)).astype(np.float32)
+        if query.vector is not None:
+            cosine = similarities(self.matrix, query.vector)
+            result["dense"] = _standardised(cosine[:count])
+            asked = np.full(count, -1.0, dtype=np.float32)
+            np.maximum.at(asked, self._owner[count:], cosine[count:])
+            result["asked"] = np.maximum(0, asked)
+            result["soft_terms"] = self._term_scores(query.soft_terms)
+        assert all(len(values) == count for values in result.values())
+        return result
+
+    def _term_scores(self, weights: Mapping[str, float]) -> Array:
+        """Σ weight · idf of the term · weight in the document, divided by Σ weight · idf: in [0, 1]."""
+        indptr, rows, values, columns = self._terms
+        total, norm = np.zeros(self.info.documents, dtype=np.float32), 0.0
+        for term_id, weight in weights.items():
+            column = columns[term_id]
+            start, end = int(indptr[column]), int(indptr[column + 1])
+            rarity = weight * float(np.log1p(self.info.documents / (1.0 + end - start)))
+            norm += rarity
+            total[rows[start:end]] += np.float32(rarity) * values[start:end]
+        return total / np.float32(norm) if norm else total
+
+    def mask(self, filters: Filters) -> npt.NDArray[np.bool_] | None:
+        """Documents that pass `filters`, or None when all do. Raises BadQuery for a value that no document has."""
+        attributes, parts = self._attributes, []
+        if filters.kind != "any":
+            parts.append(attributes["is_page"] if filters.kind == "page" else ~attributes["is_page"])
+        if filters.repos:
+            parts.append(np.isin(attributes["repo"], [number for name in filters.repos for number in self._repo_numbers(name)]))
+        if filters.archs:
+            parts.append((attributes["archs"] & np.uint64(sum({self._arch_bit(name) for name in filters.archs}))) != 0)
+        if filters.since:
+            parts.append(attributes["day"] >= _since(filters.since))
+        for tag in filters.tags:
+            parts.append(self._tag_mask(tag))
+        return np.logical_and.reduce(parts) if parts else None
+
+    def _repo_numbers(self, name: str) -> list[int]:
+        wanted = name.lower()
+        found = [number for number, repo in enumerate(self.info.repos) if wanted in (repo.lower(), repo.rsplit("/", 1)[-1].lower())]
+        if not found:
+            raise BadQuery(f"--repo {name}: no such repository here. Valid: {', '.join(repo.rsplit('/', 1)[-1] for repo in self.info.repos)}.")
+        return found
+
+    def _arch_bit(self, name: str) -> int:
+        wanted = re.sub(r"[^a-z0-9]", "", name.lower())
+        wanted = re.sub(r"^(sm\d+)[af]$", r"\1", wanted)
+        candidates = [wanted, *(term_id for term_id in self.vocabulary.in_text(name) if self.vocabulary.terms[term_id].kind == "arch")]
+        for candidate in candidates:
+            if candidate in self.info.archs:
+                return 1 << self.info.archs.index(candidate)
+        raise BadQuery(f"--arch {name}: no such architecture here. Valid: {', '.join(self.info.archs)}, or a product name such as B200.")
+
+    def _tag_mask(self, tag: str) -> npt.NDArray[np.bool_]:
+        indptr, rows, _, columns = self._terms
+        ids = [tag] if tag in columns else [term_id for term_id in self.vocabulary.in_text(tag)]
+        if not ids:
+            import difflib
+
+            near = difflib.get_close_matches(tag.lower(), list(columns), n=5, cutoff=0.4)
+            raise BadQuery(f"--tag {tag}: no such term. Nearest: {', '.join(near) or 'none'}. `kwiki list --terms` shows all.")
+        mask = np.zeros(self.info.documents, dtype=bool)
+        for term_id in ids:
+            mask[rows[int(indptr[columns[term_id]]) : int(indptr[columns[term_id] + 1])]] = True
+        return mask
+
+    def rank(self, query: Query, filters: Filters, limit: int, offset: int = 0) -> Ranked:
+        """Documents in order of relevance, one row a page, `limit` of them from `offset`."""
+        mask = self.mask(filters)
+        named = self._named_rows(query.text, mask)
+        if not query.tokens:
+            return Ranked((), (), {}, 0, tuple(self._notes))
+        features = self.features(query)
+        candidates = (features["coverage"] > 0) | (features["terms"] > 0)
+        if query.vector is not None and (query.columns or query.terms or float(features["dense"].max()) > UNKNOWN_WORDS_NEED):
+            store = self._store or ExactStore(self.matrix)
+            vector_mask = None if mask is None else mask[self._owner]
+            candidates[self._owner[store.nearest(query.vector, DENSE_CANDIDATES, vector_mask)]] = True
+        if mask is not None:
+            candidates &= mask
+        scores = self._scores(features, candidates)
+        rows = np.flatnonzero(candidates)
+        rows = rows[np.lexsort((rows, -scores[rows]))]
+        _, first = np.unique(self._attributes["group"][rows], return_index=True)
+        rows = rows[np.sort(first)]
+        if named:
+            rows = np.array([*named, *(row for row in rows if row not in set(named))], dtype=np.intp)
+        chosen = rows[offset : offset + limit]
+        return Ranked(tuple(map(int, chosen)), tuple(float(scores[row]) for row in chosen), features, len(rows), tuple(dict.fromkeys(self._notes)))
+
+    def _scores(self, features: dict[str, Array], candidates: npt.NDArray[np.bool_]) -> Array:
+        """Final scores. With vectors in two passes: the centre of the first pass's best documents is one more feature of the second."""
+        bonus = np.float32(self._ranking.page_bonus) * self._attributes["is_page"]
+        if "dense" not in features:
+            return weighted(self._ranking.lexical, features) + bonus
+        first = weighted(self._ranking.first, features)
+        features["feedback"] = self.feedback(first, np.flatnonzero(candidates))
+        final: Array = weighted(self._ranking.final, features) + bonus
+        return final
+
+    def feedback(self, first: Array, rows: npt.NDArray[np.intp]) -> Array:
+        """Cosine similarity of the best `FEEDBACK_CANDIDATES` of `rows` to the weighted centre of the very best."""
+        result = np.zeros(self.info.documents, dtype=np.float32)
+        if not len(rows):
+            return result
+        rows = rows[np.argsort(-first[rows], kind="stable")[:FEEDBACK_CANDIDATES]]
+        best = rows[:FEEDBACK_DOCUMENTS]
+        weights = np.exp((first[best] - first[best[0]]) / np.float32(FEEDBACK_TEMPERATURE))
+        centre = (self.matrix[best] * weights[:, None]).sum(axis=0)
+        result[rows] = self.matrix[rows] @ (centre / np.float32(np.linalg.norm(centre) or 1.0))
+        return result
+
+    def _named_rows(self, text: str, mask: npt.NDArray[np.bool_] | None) -> list[int]:
+        """Rows of the pull requests that the query names by id or address."""
+        found = []
+        for match in _RECORD_ID.finditer(text):
+            name = match.group(1) or f"{match.group(2)}#{match.group(3)}"
+            row = self.row_of.get(name.rsplit("/", 1)[-1].lower())
+            if row is not None and (mask is None or mask[row]):
+                found.append(row)
+        return list(dict.fromkeys(found))
+
+    def label(self, features: Mapping[str, Array], row: int) -> str:
+        """strong, fair or weak: how sure we are that the document is about the query."""
+        sure = self.certainty(features)[row]
+        return "strong" if sure >= self._ranking.strong else "fair" if sure >= self._ranking.fair else "weak"
+
+    def certainty(self, features: Mapping[str, Array]) -> Array:
+        """A query-independent measure of fit: covered words plus standardised similarity. Its thresholds are calibrated by the benchmark."""
+        dense = features.get("dense")
+        similarity = np.clip(dense / np.float32(4.0), 0, 1.5) if dense is not None else np.float32(0.5) * features["coverage"]
+        certainty: Array = features["coverage"] + similarity + np.float32(0.5) * features["terms"]
+        return certainty
+
+    def document(self, row: int) -> dict[str, Any]:
+        """The stored document of a row: a record, or {"page", "section"}."""
+        offsets = self._array("documents.offsets")
+        with (self.folder / "documents.jsonl").open("rb") as file:
+            file.seek(int(offsets[row]))
+            data: dict[str, Any] = json.loads(file.read(int(offsets[row + 1] - offsets[row])))
+        return data
+
+    def suggestions(self, query: Query) -> list[str]:
+        """Words of the index and terms of the vocabulary near to a query that found nothing."""
+        import difflib
+
+        near: dict[str, None] = {}
+        known = [term.name for term in self.vocabulary.terms.values()]
+        for token in query.tokens[:4]:
+            for word in (*difflib.get_close_matches(token, [name.lower() for name in known], n=2, cutoff=0.6), *self._lexical.near(token, 3)):
+                near.setdefault(word)
+        return list(near)[:6]
+
+    def terms_of(self, row: int, limit: int = 12) -> list[str]:
+        """Vocabulary ids of a document, heaviest first."""
+        indptr, rows, values, _ = self._terms
+        weights = [(float(values[place]), int(np.searchsorted(indptr, place, side="right")) - 1) for place in np.flatnonzero(np.asarray(rows) == row)]
+        ids = list(self.vocabulary.terms)
+        return [ids[column] for _, column in sorted(weights, key=lambda entry: (-entry[0], ids[entry[1]]))[:limit]]
+
+
+def _standardised(values: Array) -> Array:
+    """Values in standard deviations from their mean, so that weights hold for any embedder and corpus."""
+    standard: Array = (values - np.float32(values.mean())) / np.float32(float(values.std()) or 1.0)
+    return standard
+
+
+def _since(text: str) -> int:
+    try:
+        return day_number(str(np.datetime64(text, "D")))
+    except ValueError:
+        raise BadQuery(f"--since {text}: not a date. Valid: 2025-06-30, 2025-06 or 2025.") from None
+
+
+def query_terms(query: Query, vocabulary: Vocabulary) -> Sequence[Term]:
+    """The vocabulary terms that a query names, for the reader."""
+    return [vocabulary.terms[term_id] for term_id in query.terms]

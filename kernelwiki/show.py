@@ -1,0 +1,87 @@
+"""Show: one item, whole, as data or text; lists of items."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kernelwiki.errors import NotFound
+from kernelwiki.model import Page, Record
+from kernelwiki.records import record_to_json
+from kernelwiki.render import clean, page_text, record_text
+from kernelwiki.wiki import Wiki
+
+
+@dataclass(frozen=True)
+class PageItem:
+    """A page, or one section of it."""
+
+    page: Page
+    section: str
+
+    def data(self) -> dict[str, Any]:
+        data = asdict(self.page)
+        data["sections"] = [part for part in data["sections"] if not self.section or part["slug"] == self.section]
+        return data
+
+    def text(self, sources: bool) -> str:
+        return page_text(self.page, self.section, sources)
+
+
+@dataclass(frozen=True)
+class RecordItem:
+    """A pull request's record."""
+
+    record: Record
+
+    def data(self) -> dict[str, Any]:
+        data = record_to_json(self.record)
+        data["files"] = [asdict(file) for file in self.record.files]
+        data["evidence"] = [
+            {key: value for key, value in asdict(item).items() if value is not None}
+            | ({"url": self.record.blob_url(item.path, item.line)} if item.path else {})
+            for item in self.record.evidence
+        ]
+        data["archs"] = list(self.record.archs)
+        return data
+
+    def text(self, sources: bool) -> str:
+        return record_text(self.record, sources)
+
+
+def show_item(wiki: Wiki, wanted: str, section: str = "") -> PageItem | RecordItem:
+    """The page (also `page-id#section`) or record named `wanted`. Raises NotFound with the nearest ids."""
+    name, _, anchor = wanted.strip().partition("#")
+    if "/" in name and not anchor.isdigit() and "github.com" not in name:
+        page = wiki.page(name)
+        slug = section or anchor
+        known = [part.slug for part in page.sections]
+        if slug and slug not in known:
+            raise NotFound(f"{page.id} has no section {slug!r}. Sections: {', '.join(known)}.", known)
+        return PageItem(page, slug)
+    return RecordItem(wiki.record(wanted))
+
+
+def listing(wiki: Wiki, terms: bool = False, repo: str | None = None) -> list[dict[str, Any]]:
+    """Pages; or the vocabulary; or one repository's pull requests, newest first. Each row has id and title."""
+    if terms:
+        return [{"id": term.id, "title": term.name, "kind": term.kind} for term in wiki.terms()]
+    if repo is None:
+        pages = [wiki.page(page_id) for page_id in wiki.page_ids()]
+        return [{"id": page.id, "title": page.title, "kind": page.kind} for page in pages]
+    wanted = repo.lower()
+    found = [record for record in wiki.records() if wanted in (record.repo.lower(), record.short_repo.lower())]
+    if not found:
+        names = sorted(name.rsplit("/", 1)[-1] for name in wiki.info.repos)
+        raise NotFound(f"--repo {repo}: no such repository here. Valid: {', '.join(names)}.", names)
+    found.sort(key=lambda record: record.merged_at, reverse=True)
+    return [{"id": record.id, "title": clean(record.title), "merged_at": record.merged_at, "url": record.url} for record in found]
+
+
+def stats_text(data: dict[str, Any]) -> str:
+    """Statistics as a plain table."""
+    rows = [f"{'repository':34} {'records':>8} {'evidence':>9}  cut-off"]
+    rows += [f"{row['repo']:34} {row['records']:>8} {row['evidence']:>9}  {row['cut_off']}" for row in data["repositories"]]
+    rows.append(f"{'all':34} {data['records']:>8} {data['evidence']:>9}")
+    rows.append(f"{data['pages']} pages, {data['terms']} vocabulary terms, {data['index']['documents']} indexed documents")
+    return "\n".join(rows)

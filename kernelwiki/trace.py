@@ -1,0 +1,57 @@
+"""Trace: the chain from an id to pull request, merge SHA, file, line and address, link by link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kernelwiki.model import Evidence, Page, Record
+from kernelwiki.wiki import Wiki
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of a chain: what it is, its id or name, and where it can be opened. `line` is 1-based at `sha`."""
+
+    kind: str
+    name: str
+    url: str = ""
+    path: str = ""
+    line: int | None = None
+    sha: str = ""
+
+
+def trace(wiki: Wiki, wanted: str) -> list[Link]:
+    """The chain of a page, section or pull request. Raises NotFound."""
+    name, _, section = wanted.strip().partition("#")
+    if "/" in name and (wiki.places.pages / f"{name.lower()}.md").is_file():
+        return _page_chain(wiki, wiki.page(name), section)
+    return _record_chain(wiki.record(wanted))
+
+
+def _record_chain(record: Record) -> list[Link]:
+    commit = f"https://github.com/{record.repo}/commit/{record.merge_sha}"
+    links = [Link("pull request", record.id, record.url, sha=record.merge_sha), Link("merge commit", record.merge_sha, commit, sha=record.merge_sha)]
+    return links + [_evidence_link(record, item) for item in record.evidence]
+
+
+def _evidence_link(record: Record, item: Evidence) -> Link:
+    if item.path is None:
+        return Link(item.kind, item.name, record.url)
+    return Link(item.kind, item.name, record.blob_url(item.path, item.line), item.path, item.line, record.merge_sha)
+
+
+def _page_chain(wiki: Wiki, page: Page, section: str) -> list[Link]:
+    links = [Link("page", page.id)]
+    wanted = {key for part in page.sections if not section or part.slug == section for key in part.citations}
+    for source in page.sources:
+        if source.key not in wanted:
+            continue
+        if source.kind == "doc":
+            links.append(Link("document", source.title, source.url))
+            continue
+        record = wiki.record(source.id)
+        if source.kind == "pr":
+            links.append(Link("pull request", record.id, record.url, sha=record.merge_sha))
+        else:
+            links.append(Link("evidence", record.id, record.blob_url(source.path, source.line), source.path, source.line, source.sha))
+    return links

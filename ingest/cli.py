@@ -68,8 +68,10 @@ def explain(file: Path, number: int) -> None:
     for _, line in read_lines(file):
         raw = json.loads(line)
         if raw.get("number") == number:
-            selection = default_policy().select(raw["repo"], raw["title"], [entry["path"] for entry in raw.get("files", [])])
-            click.echo(f"{raw['repo']}#{number} {selection.decision} (score {selection.score}): {', '.join(selection.reasons) or 'no rule matches'}")
+            paths = [entry["path"] for entry in raw.get("files", [])]
+            selection = default_policy().select(raw["repo"], raw["title"], paths)
+            why = ", ".join(selection.reasons) or "no rule matches"
+            click.echo(f"{raw['repo']}#{number} {selection.decision} (score {selection.score}): {why}")
             return
     click.echo(f"{file}: no pull request {number} in it.", err=True)
     sys.exit(3)

@@ -16,7 +16,9 @@ _IDENTIFIER = re.compile(r"(?<![\w/@#])(?:--)?([A-Za-z_]\w*(?:(?:::|\.|-)\w+)*)(
 _HUNK_CONTEXT = re.compile(r"^@@ [^@]+ @@ (.+)$", re.M)
 _CONTEXT_NAME = re.compile(r"\b([A-Za-z_]\w{5,})\s*[(<:{]|\bclass (\w{6,})|\bstruct (\w{6,})")
 _MARKUP = re.compile(r"<!--.*?-->|```.*?```|https?://\S+|\S+@\S+|<[^>\s][^>]*>", re.S)
-_BOILERPLATE = re.compile(r"^#+ .*(?:checklist|reviewer notes|related issues|pre-commit|tests).*$.*?(?=^#+ |\Z)|^\s*- \[[ x]\].*$", re.I | re.M | re.S)
+_BOILERPLATE = re.compile(
+    r"^#+ .*(?:checklist|reviewer notes|related issues|pre-commit|tests).*$.*?(?=^#+ |\Z)|^\s*- \[[ x]\].*$", re.I | re.M | re.S
+)
 _MAX_IDENTIFIERS = 40
 _MAX_BODY = 20_000
 
@@ -38,9 +40,7 @@ def describe(
     `patch` is its diff, possibly empty. Only names leave title-foreign text: no sentence of the body, no line of the diff.
     """
     repo, number, title = str(raw["repo"]), int(raw["number"]), _clean(str(raw["title"]))
-    files = tuple(
-        ChangedFile(str(file["path"]), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ()
-    )
+    files = tuple(ChangedFile(str(file["path"]), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ())
     paths = [file.path for file in files]
     selection = policy.select(repo, title, paths)
     if selection.decision != "include":

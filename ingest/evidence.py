@@ -1,4 +1,4 @@
-"""Evidence: names of instructions, interfaces, architectures, types, shapes and functions in the added lines of a diff, each with file and line.
+"""Evidence: names in the added lines of a diff (instructions, interfaces, architectures, types, shapes, functions), with file and line.
 
 Deterministic: the same patch gives the same evidence in the same order. Only names leave the diff, never a line of it.
 """
@@ -93,7 +93,7 @@ class Extractor:
         kept: Counter[str] = Counter()
         order = {kind: position for position, kind in enumerate(self.limit_per_kind)}
         items = sorted(found.items(), key=lambda item: order[item[0][0]])
-        evidence = []
+        evidence: list[Evidence] = []
         for (kind, name), added in items:
             if kept[kind] < self.limit_per_kind[kind] and len(evidence) < self.limit:
                 kept[kind] += 1

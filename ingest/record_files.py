@@ -60,7 +60,9 @@ def read_patches(path: Path | None) -> dict[int, str]:
     return patches
 
 
-def import_files(paths: Sequence[Path], vocabulary: Vocabulary, tally: Tally, progress: Callable[[int], None] | None = None) -> Iterable[Record]:
+def import_files(
+    paths: Sequence[Path], vocabulary: Vocabulary, tally: Tally, progress: Callable[[int], None] | None = None
+) -> Iterable[Record]:
     """Records of the pull requests in `paths`. A bad line is counted with its reason and never stops the run."""
     policy, extractor = default_policy(), default_extractor()
     for path in paths:

@@ -65,9 +65,7 @@ class Policy:
             if rule.matches(title):
                 score += rule.points
                 reasons.append(f"title:{rule.id} {rule.points:+d}")
-        decision: Decision = (
-            "include" if score >= self.include_at else "defer" if score >= self.defer_at else "exclude"
-        )
+        decision: Decision = "include" if score >= self.include_at else "defer" if score >= self.defer_at else "exclude"
         return Selection(decision, score, tuple(reasons))
 
     def kernel_files(self, paths: Sequence[str]) -> int:

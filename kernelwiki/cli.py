@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -17,7 +17,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 class LazyGroup(click.Group):
     """Loads `kwiki ingest` and `kwiki skill` only when they are used."""
 
-    lazy = {"ingest": "ingest.cli:ingest"}
+    lazy: ClassVar = {"ingest": "ingest.cli:ingest"}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *self.lazy])
@@ -62,7 +62,11 @@ def _print(as_json: bool, data: Callable[[], dict[str, Any]], text: Callable[[],
 @click.option("--limit", type=click.IntRange(0, 5000), default=8, show_default=True)
 @click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--embedder", metavar="MODEL", help="A sentence-transformers model instead of the shipped one (extra: embed).")
-@click.option("--store", type=click.Choice(["auto", "exact", "chroma"]), help="Where nearest vectors come from.  [default: exact, or the server of KWIKI_CHROMA_URL]")
+@click.option(
+    "--store",
+    type=click.Choice(["auto", "exact", "chroma"]),
+    help="Where nearest vectors come from.  [default: exact, or the server of KWIKI_CHROMA_URL]",
+)
 @_json
 def search(query: str, as_json: bool, embedder: str | None, store: str | None, **filters: Any) -> None:
     """Find pages and pull requests for QUERY: words, API names, a symptom, an id."""
@@ -86,7 +90,7 @@ def show(id: str, section: str, sources: bool, as_json: bool) -> None:
     from kernelwiki.show import show_item
 
     item = show_item(_open(), id, section)
-    _print(as_json, lambda: item.data(), lambda: item.text(sources))
+    _print(as_json, item.data, lambda: item.text(sources))
 
 
 @cli.command(epilog=EPILOG)
@@ -159,7 +163,9 @@ def doctor(as_json: bool) -> None:
     from kernelwiki.doctor import diagnose
 
     findings = list(diagnose())
-    lines = [f"{'ok  ' if item.ok else 'FAIL'} {item.name}: {item.seen}" + ("" if item.ok else f"\n     run: {item.fix}") for item in findings]
+    lines = [
+        f"{'ok  ' if item.ok else 'FAIL'} {item.name}: {item.seen}" + ("" if item.ok else f"\n     run: {item.fix}") for item in findings
+    ]
     ok = all(item.ok for item in findings)
     _print(as_json, lambda: {"ok": ok, "findings": [asdict(item) for item in findings]}, lambda: "\n".join(lines))
     sys.exit(0 if ok else 1)
@@ -182,7 +188,11 @@ def build(embedder: str, no_chroma: bool, force: bool, as_json: bool) -> None:
 
     with StepBar("Building the search index") as bar:
         report = build_everything(embedder, chroma=not no_chroma, force=force, progress=bar.update)
-    _print(as_json, lambda: report, lambda: f"{report['documents']} documents in {report['seconds']:.1f} s, vectors: {report['store']}, at {report['path']}")
+    _print(
+        as_json,
+        lambda: report,
+        lambda: f"{report['documents']} documents in {report['seconds']:.1f} s, vectors: {report['store']}, at {report['path']}",
+    )
 
 
 @index.command(epilog=EPILOG)

@@ -12,7 +12,8 @@ from kernelwiki.tokens import tokenize
 from kernelwiki.vocabulary import Vocabulary
 
 FIELDS = ("title", "path", "names", "text", "questions")
-_INDEXED_PATHS = 12
+_INDEXED_PATHS = 80
+_TERM_PATHS = 24
 _TEXT_TERMS = 8
 _TEXT_NAMES = 10
 
@@ -36,8 +37,6 @@ class Document:
     repo: str = ""
     merged_at: str = ""
     archs: tuple[str, ...] = ()
-    kernel_files: int = 0
-    changed_files: int = 0
 
 
 def record_terms(record: Record, vocabulary: Vocabulary) -> dict[str, float]:
@@ -56,8 +55,8 @@ def record_terms(record: Record, vocabulary: Vocabulary) -> dict[str, float]:
         add(vocabulary.of_name(item.name), "name")
         if item.kind == "arch" and item.name in vocabulary.terms:
             add([item.name], "name")
-    for file in record.files[:_INDEXED_PATHS]:
-        add(vocabulary.of_path(file.path), "path")
+    for path in main_paths(record)[:_TERM_PATHS]:
+        add(vocabulary.of_path(path), "path")
     return weights
 
 
@@ -70,14 +69,6 @@ def main_paths(record: Record) -> list[str]:
         return aside, -((file.additions or 0) + (file.deletions or 0)), index
 
     return [record.files[index].path for index in sorted(range(len(record.files)), key=rank)]
-
-
-def kernel_files(paths: Sequence[str]) -> int:
-    """How many paths look like kernel sources (CUDA, or Python under a kernels, ops or DSL folder)."""
-    return sum(bool(_KERNEL_PATH.search(path)) for path in paths)
-
-
-_KERNEL_PATH = re.compile(r"\.(cu|cuh|ptx)$|(csrc|include)/.*\.(h|hpp|cpp|inl)$|(flash_attn/cute|cute_dsl|CuTeDSL|triton|kernels?|ops|tilelang)[^ ]*\.py$")
 
 
 def _readable_path(path: str) -> str:
@@ -125,8 +116,6 @@ def record_document(record: Record, vocabulary: Vocabulary, questions: Sequence[
         repo=record.repo,
         merged_at=record.merged_at,
         archs=record.archs,
-        kernel_files=kernel_files(paths),
-        changed_files=len(paths),
     )
 
 

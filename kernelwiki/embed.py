@@ -50,9 +50,7 @@ class OnnxEmbedder:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = min(4, os.cpu_count() or 1)
             options.log_severity_level = 3
-            self._session = onnxruntime.InferenceSession(
-                str(self._folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(self._folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
             self._tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         except ImportError as error:
             raise MissingDependency(f"{error}. Run `pip install kernel-skills` again: onnxruntime and tokenizers belong to it.") from error

@@ -105,7 +105,10 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
     return (telling or ranked)[:MAX_EVIDENCE]
 
 
-_KIND_ORDER = {kind: place for place, kind in enumerate(("instruction", "api", "template", "intrinsic", "function", "arch", "setting", "tile", "dtype", "symbol"))}
+_KIND_ORDER = {
+    kind: place
+    for place, kind in enumerate(("instruction", "api", "template", "intrinsic", "function", "arch", "setting", "tile", "dtype", "symbol"))
+}
 
 
 def locator(record: Record, item: Evidence) -> Locator:

@@ -13,7 +13,15 @@ from kernelwiki.errors import CorpusUnreadable
 
 
 def corpus_folder() -> Path:
-    """The shipped corpus: inside the installed package, or `corpus/` of a checkout."""
+    """`KWIKI_CORPUS`, else the shipped corpus: inside the installed package, or `corpus/` of a checkout."""
+    setting = os.environ.get("KWIKI_CORPUS")
+    if setting:
+        folder = Path(setting).expanduser()
+        if not (folder / "vocabulary").is_dir():
+            raise CorpusUnreadable(
+                f"KWIKI_CORPUS={setting}: no corpus there (a folder with records, vocabulary and pages). Unset it to use the shipped one."
+            )
+        return folder
     package = Path(__file__).resolve().parent
     for candidate in (package / "_corpus", package.parent / "corpus"):
         if (candidate / "vocabulary").is_dir():
@@ -83,7 +91,12 @@ class Places:
 
     def source_files(self) -> list[Path]:
         """Every file that an index is derived from, in a fixed order."""
-        files = [*sorted(self.records.glob("*")), *sorted(self.own_records.glob("*")), *sorted(self.vocabulary.glob("*.yaml")), *sorted(self.questions.glob("*"))]
+        files = [
+            *sorted(self.records.glob("*")),
+            *sorted(self.own_records.glob("*")),
+            *sorted(self.vocabulary.glob("*.yaml")),
+            *sorted(self.questions.glob("*")),
+        ]
         return [*files, *sorted(self.pages.glob("*/*.md")), self.model / "model.json", self.vectors]
 
     def fingerprint(self, *settings: str) -> str:

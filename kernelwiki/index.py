@@ -1,4 +1,4 @@
-"""The index: everything search needs, derived from the corpus, versioned by its fingerprint, built beside the old one and renamed into place."""
+"""The index: everything search needs, derived from the corpus, versioned by fingerprint, built beside the old one, then renamed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelwiki import lexical
-from kernelwiki.embed import Embedder, OnnxEmbedder, SentenceTransformersEmbedder, VectorCache, embed_cached
 from kernelwiki.documents import FIELDS, Document, record_document, section_document
+from kernelwiki.embed import Embedder, OnnxEmbedder, SentenceTransformersEmbedder, VectorCache, embed_cached
 from kernelwiki.errors import IndexBusy, IndexUnusable, KernelWikiError
 from kernelwiki.home import Places
 from kernelwiki.model import Record, Term
@@ -70,7 +70,9 @@ def complete_indexes(places: Places) -> list[tuple[Path, IndexInfo]]:
     return sorted(found, key=lambda entry: (entry[0] / COMPLETE).stat().st_mtime_ns, reverse=True)
 
 
-def ensure_index(places: Places, embedder: str = "", wait: float = LOCK_SECONDS, progress: Progress | None = None) -> tuple[Path, IndexInfo, str]:
+def ensure_index(
+    places: Places, embedder: str = "", wait: float = LOCK_SECONDS, progress: Progress | None = None
+) -> tuple[Path, IndexInfo, str]:
     """The index of the corpus as it is now, built when it is not there: (folder, info, note for the user).
 
     While another process builds, an older complete index answers at once; without one this waits. Raises IndexBusy after `wait`
@@ -98,9 +100,15 @@ def ensure_index(places: Places, embedder: str = "", wait: float = LOCK_SECONDS,
     except OSError as error:
         if older:
             return older[0][0], older[0][1], f"the index cannot be rebuilt ({error.strerror}): this answer is from the previous one"
-        raise IndexUnusable(
-            f"{places.indexes}: the index cannot be written ({error.strerror}). Free space there, or set KWIKI_HOME to a folder that you can write."
-        ) from error
+        raise cannot_write(places, error) from error
+
+
+def cannot_write(places: Places, error: OSError) -> IndexUnusable:
+    """The error for a home without room or permission."""
+    reason = error.strerror or str(error)
+    return IndexUnusable(
+        f"{places.indexes}: the index cannot be written ({reason}). Free space there, or set KWIKI_HOME to a folder that you can write."
+    )
 
 
 def build_index(places: Places, version: str, embedder_name: str, progress: Progress | None = None) -> IndexInfo:
@@ -111,7 +119,10 @@ def build_index(places: Places, version: str, embedder_name: str, progress: Prog
     beside = places.indexes / f"{_BUILDING}{version}-{os.getpid()}"
     beside.mkdir()
     try:
-        info = _write_parts(beside, places, version, embedder_name, started, progress or (lambda step, done, total: None))
+        parts = _write_parts(beside, places, embedder_name, progress or (lambda step, done, total: None))
+        data = {"version": version, **parts, "built_seconds": round(time.monotonic() - started, 2)}
+        (beside / COMPLETE).write_text(json.dumps(data, indent=1), encoding="utf-8")
+        info = IndexInfo(**data)
         target = places.indexes / version
         shutil.rmtree(target, ignore_errors=True)
         beside.rename(target)
@@ -143,7 +154,8 @@ def term_texts(term: Term) -> list[str]:
     return [f"{term.name}. {term.description}", *term.symptoms]
 
 
-def _write_parts(beside: Path, places: Places, version: str, embedder_name: str, started: float, progress: Progress) -> IndexInfo:
+def _write_parts(beside: Path, places: Places, embedder_name: str, progress: Progress) -> dict[str, Any]:
+    """Write every file of an index but its description, which is returned."""
     from kernelwiki.pages import read_pages
     from kernelwiki.questions import read_questions
     from kernelwiki.records import record_to_json
@@ -175,21 +187,20 @@ def _write_parts(beside: Path, places: Places, version: str, embedder_name: str,
     archs = tuple(sorted({arch for document in documents for arch in document.archs}))
     repos = tuple(sorted({document.repo for document in documents if document.repo}))
     _write_attributes(beside, documents, archs, repos)
-    name, dense, note = _write_vectors(beside, places, embedder_name, documents, terms, progress)
-    info = {
-        "version": version,
+    texts = embedding_texts(documents, terms)
+    owner = [*range(len(documents)), *(row for row, document in enumerate(documents) for _ in document.questions)]
+    np.save(beside / "owner.npy", np.array(owner, dtype=np.int32))
+    name, dense, note = _write_vectors(beside, places, embedder_name, texts, progress)
+    return {
         "documents": len(documents),
         "records": len(records),
         "pages": len(pages),
         "embedder": name,
-        "built_seconds": round(time.monotonic() - started, 2),
         "archs": archs,
         "repos": repos,
         "dense": dense,
         "note": note,
     }
-    (beside / COMPLETE).write_text(json.dumps(info, indent=1), encoding="utf-8")
-    return IndexInfo(**info)  # type: ignore[arg-type]
 
 
 def _term_json(term: Term) -> dict[str, Any]:
@@ -228,8 +239,6 @@ def _write_attributes(beside: Path, documents: Iterable[Any], archs: Sequence[st
         "repo": np.array([repo_number.get(document.repo, -1) for document in rows], dtype=np.int32),
         "day": np.array([day_number(document.merged_at) for document in rows], dtype=np.int32),
         "archs": np.array([sum(arch_bit[arch] for arch in document.archs) for document in rows], dtype=np.uint64),
-        "kernel_files": np.array([document.kernel_files for document in rows], dtype=np.float32),
-        "changed_files": np.array([document.changed_files for document in rows], dtype=np.float32),
     }
     for name, array in arrays.items():
         np.save(beside / f"{name}.npy", array)
@@ -241,10 +250,9 @@ def day_number(date: str) -> int:
 
 
 def _write_vectors(
-    beside: Path, places: Places, embedder_name: str, documents: Sequence[Document], terms: Sequence[Term], progress: Progress
+    beside: Path, places: Places, embedder_name: str, texts: tuple[list[str], list[str], list[str]], progress: Progress
 ) -> tuple[str, bool, str]:
-    """Vectors of documents, of their questions (`owner` says whose) and of term phrases; (embedder id, whether any, why not)."""
-    texts = embedding_texts(documents, terms)
+    """Vectors of documents, of their questions and of term phrases; (embedder id, whether there are any, why not)."""
     done = 0
 
     def advance(count: int) -> None:
@@ -260,9 +268,7 @@ def _write_vectors(
             raise
         return "", False, f"no vectors, answers are lexical only: {error}"
     split = len(texts[0]) + len(texts[1])
-    owner = [*range(len(documents)), *(row for row, document in enumerate(documents) for _ in document.questions)]
     np.save(beside / "vectors.npy", matrix[:split])
-    np.save(beside / "owner.npy", np.array(owner, dtype=np.int32))
     np.save(beside / "term_vectors.npy", matrix[split:])
     return embedder.id, True, ""
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kernelwiki.errors import IndexBusy, IndexUnusable
+from kernelwiki.errors import IndexBusy
 from kernelwiki.home import Places, find_places
-from kernelwiki.index import LOCK_SECONDS, IndexInfo, Progress, build_index, complete_indexes, read_info, wanted_version
+from kernelwiki.index import LOCK_SECONDS, IndexInfo, Progress, build_index, cannot_write, complete_indexes, read_info, wanted_version
 
 
-def build_everything(embedder: str = "", chroma: bool = True, force: bool = False, progress: Progress | None = None, home: Path | None = None) -> dict[str, Any]:
+def build_everything(
+    embedder: str = "", chroma: bool = True, force: bool = False, progress: Progress | None = None, home: Path | None = None
+) -> dict[str, Any]:
     """Build what is missing of the index of the corpus as it is now (`force`: all of it) and report what was built.
 
     The lock makes one writer of many: a second process waits, then finds everything done. Raises IndexBusy and IndexUnusable.
@@ -33,11 +35,11 @@ def build_everything(embedder: str = "", chroma: bool = True, force: bool = Fals
                 info = build_index(places, version, embedder, progress)
             store = _fill_chroma(places, folder, info, force, progress) if chroma and info.dense else ("exact" if info.dense else "none")
     except Timeout:
-        raise IndexBusy(f"{places.indexes}: another process has been building for {LOCK_SECONDS:.0f} s. See `kwiki index status`.") from None
+        raise IndexBusy(
+            f"{places.indexes}: another process has been building for {LOCK_SECONDS:.0f} s. See `kwiki index status`."
+        ) from None
     except OSError as error:
-        raise IndexUnusable(
-            f"{places.indexes}: the index cannot be written ({error.strerror or error}). Free space there, or set KWIKI_HOME to a folder that you can write."
-        ) from error
+        raise cannot_write(places, error) from error
     return {
         "version": version,
         "path": str(folder),

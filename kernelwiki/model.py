@@ -33,9 +33,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Record:
-    """One merged pull request: facts only. `summary`, `symptoms` and `techniques` are written by us and may be empty.
+    """One merged pull request: facts only. `summary`, `symptoms`, `techniques` are ours and may be empty.
 
-    `mentions` are vocabulary ids and `identifiers` code names that the description names. `body` exists only in a user's own knowledge base.
+    `mentions` are vocabulary ids and `identifiers` code names that the description names. `body` exists only in a user's own data.
     """
 
     id: str

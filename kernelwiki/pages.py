@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def sections(body: str) -> Iterator[Section]:
     lines = body.splitlines()
     starts: list[tuple[int, int, str]] = []
     tokens = MarkdownIt("commonmark").parse(body)
-    for token, inline in zip(tokens, tokens[1:], strict=False):
+    for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.tag == "h2" and token.map:
             starts.append((token.map[0], token.map[1], inline.content))
     for (_, begin, heading), end in zip(starts, [*(start for start, _, _ in starts[1:]), len(lines)], strict=True):

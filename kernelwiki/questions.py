@@ -19,5 +19,7 @@ def read_questions(folder: Path) -> dict[str, list[str]]:
                     row = json.loads(line)
                     found.setdefault(row["id"], []).append(row["query"])
         except (OSError, EOFError, ValueError, KeyError) as error:
-            raise CorpusUnreadable(f"{path}: not a complete question file ({error!r}). Reinstall kernel-skills or restore the file.") from error
+            raise CorpusUnreadable(
+                f"{path}: not a complete question file ({error!r}). Reinstall kernel-skills or restore the file."
+            ) from error
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,9 +27,6 @@ FEATURES = (
     "asked",  # cosine similarity of the nearest question that the document answers, 0 without one
     "terms",  # vocabulary terms that the query names
     "soft_terms",  # vocabulary terms whose phrases are near to the query
-    "kernel",  # log(1 + kernel files)
-    "breadth",  # log(1 + changed files)
-    "recency",  # years since 2023, 0 for pages
     "feedback",  # cosine similarity to the centre of the best documents of the first pass, 0 beyond the candidates
 )
 
@@ -38,14 +36,24 @@ class Ranking:
     """Weights of the features and the thresholds of the match labels (`ranking.json`, written by training/tune_ranker.py).
 
     `first` ranks the documents whose centre gives the feedback feature, `final` all of them, `lexical` everything without vectors.
+    `strong` and `fair` are probabilities.
     """
 
     first: Mapping[str, float]
     final: Mapping[str, float]
     lexical: Mapping[str, float]
+    certainty: Mapping[str, float]
     strong: float
     fair: float
     page_bonus: float
+
+    def chance(self, features: Mapping[str, float]) -> float:
+        """Estimated probability that a document with these features answers the query: logistic in the `certainty` weights.
+
+        Calibrated on the first ten answers to our own graded questions; documents that nobody graded count as wrong, so it errs low.
+        """
+        total = self.certainty["bias"] + sum(weight * features.get(name, 0.0) for name, weight in self.certainty.items() if name != "bias")
+        return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
 
 
 def weighted(weights: Mapping[str, float], features: Mapping[str, Array]) -> Array:

@@ -1,6 +1,6 @@
 """Record files: pull requests as JSON lines, compressed, one file a repository, with a manifest that proves them.
 
-The files are the truth; every index is derived from them. Written beside and renamed, and deterministic: the same records give the same bytes.
+The files are the truth; every index is derived from them. Written beside and renamed; the same records give the same bytes.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` beside `path` and rename it into place, so that no reader ever sees half a file."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "wb") as file:
+        with beside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 

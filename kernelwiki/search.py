@@ -73,7 +73,9 @@ class Ranked:
 class Searcher:
     """One open index. Reading only; threads may share it."""
 
-    def __init__(self, folder: Path, info: IndexInfo, places: Places, store: VectorStore | None = None, ranking: Ranking | None = None) -> None:
+    def __init__(
+        self, folder: Path, info: IndexInfo, places: Places, store: VectorStore | None = None, ranking: Ranking | None = None
+    ) -> None:
         self.folder, self.info, self._places = folder, info, places
         self._ranking = ranking or default_ranking()
         self._store = store
@@ -109,7 +111,7 @@ class Searcher:
 
     @cached_property
     def _attributes(self) -> dict[str, Any]:
-        return {name: self._array(name) for name in ("group", "is_page", "repo", "day", "archs", "kernel_files", "changed_files")}
+        return {name: self._array(name) for name in ("group", "is_page", "repo", "day", "archs")}
 
     @cached_property
     def matrix(self) -> Array:
@@ -223,10 +225,6 @@ class Searcher:
         result: dict[str, Array] = {name: self._lexical.scores(name, query.columns) / np.float32(idf) for name in FIELDS}
         result["coverage"] = self._lexical.coverage(query.columns)
         result["terms"] = self._term_scores(query.terms)
-        attributes = self._attributes
-        result["kernel"] = np.log1p(attributes["kernel_files"])
-        result["breadth"] = np.log1p(attributes["changed_files"])
-        result["recency"] = np.maximum(0, (attributes["day"] - np.int32(19358)) / np.float32(365.25)).astype(np.float32)
         if query.vector is not None:
             cosine = similarities(self.matrix, query.vector)
             result["dense"] = _standardised(cosine[:count])
@@ -268,7 +266,9 @@ class Searcher:
         wanted = name.lower()
         found = [number for number, repo in enumerate(self.info.repos) if wanted in (repo.lower(), repo.rsplit("/", 1)[-1].lower())]
         if not found:
-            raise BadQuery(f"--repo {name}: no such repository here. Valid: {', '.join(repo.rsplit('/', 1)[-1] for repo in self.info.repos)}.")
+            raise BadQuery(
+                f"--repo {name}: no such repository here. Valid: {', '.join(repo.rsplit('/', 1)[-1] for repo in self.info.repos)}."
+            )
         return found
 
     def _arch_bit(self, name: str) -> int:
@@ -282,7 +282,7 @@ class Searcher:
 
     def _tag_mask(self, tag: str) -> npt.NDArray[np.bool_]:
         indptr, rows, _, columns = self._terms
-        ids = [tag] if tag in columns else [term_id for term_id in self.vocabulary.in_text(tag)]
+        ids = [tag] if tag in columns else list(self.vocabulary.in_text(tag))
         if not ids:
             import difflib
 
@@ -315,20 +315,23 @@ class Searcher:
         if named:
             rows = np.array([*named, *(row for row in rows if row not in set(named))], dtype=np.intp)
         chosen = rows[offset : offset + limit]
-        return Ranked(tuple(map(int, chosen)), tuple(float(scores[row]) for row in chosen), features, len(rows), tuple(dict.fromkeys(self._notes)))
+        return Ranked(
+            tuple(map(int, chosen)), tuple(float(scores[row]) for row in chosen), features, len(rows), tuple(dict.fromkeys(self._notes))
+        )
 
     def _scores(self, features: dict[str, Array], candidates: npt.NDArray[np.bool_]) -> Array:
         """Final scores. With vectors in two passes: the centre of the first pass's best documents is one more feature of the second."""
         bonus = np.float32(self._ranking.page_bonus) * self._attributes["is_page"]
         if "dense" not in features:
-            return weighted(self._ranking.lexical, features) + bonus
+            lexical: Array = weighted(self._ranking.lexical, features) + bonus
+            return lexical
         first = weighted(self._ranking.first, features)
         features["feedback"] = self.feedback(first, np.flatnonzero(candidates))
         final: Array = weighted(self._ranking.final, features) + bonus
         return final
 
     def feedback(self, first: Array, rows: npt.NDArray[np.intp]) -> Array:
-        """Cosine similarity of the best `FEEDBACK_CANDIDATES` of `rows` to the weighted centre of the very best."""
+        """Cosine similarity of the best `FEEDBACK_CANDIDATES` of `rows` to the weighted centre of the very best, 0 elsewhere."""
         result = np.zeros(self.info.documents, dtype=np.float32)
         if not len(rows):
             return result
@@ -350,16 +353,9 @@ class Searcher:
         return list(dict.fromkeys(found))
 
     def label(self, features: Mapping[str, Array], row: int) -> str:
-        """strong, fair or weak: how sure we are that the document is about the query."""
-        sure = self.certainty(features)[row]
-        return "strong" if sure >= self._ranking.strong else "fair" if sure >= self._ranking.fair else "weak"
-
-    def certainty(self, features: Mapping[str, Array]) -> Array:
-        """A query-independent measure of fit: covered words plus standardised similarity. Its thresholds are calibrated by the benchmark."""
-        dense = features.get("dense")
-        similarity = np.clip(dense / np.float32(4.0), 0, 1.5) if dense is not None else np.float32(0.5) * features["coverage"]
-        certainty: Array = features["coverage"] + similarity + np.float32(0.5) * features["terms"]
-        return certainty
+        """strong, fair or weak by the estimated probability that the document answers the query (see `Ranking.certainty`)."""
+        chance = self._ranking.chance({name: float(values[row]) for name, values in features.items()})
+        return "strong" if chance >= self._ranking.strong else "fair" if chance >= self._ranking.fair else "weak"
 
     def document(self, row: int) -> dict[str, Any]:
         """The stored document of a row: a record, or {"page", "section"}."""
@@ -376,14 +372,20 @@ class Searcher:
         near: dict[str, None] = {}
         known = [term.name for term in self.vocabulary.terms.values()]
         for token in query.tokens[:4]:
-            for word in (*difflib.get_close_matches(token, [name.lower() for name in known], n=2, cutoff=0.6), *self._lexical.near(token, 3)):
+            for word in (
+                *difflib.get_close_matches(token, [name.lower() for name in known], n=2, cutoff=0.6),
+                *self._lexical.near(token, 3),
+            ):
                 near.setdefault(word)
         return list(near)[:6]
 
     def terms_of(self, row: int, limit: int = 12) -> list[str]:
         """Vocabulary ids of a document, heaviest first."""
         indptr, rows, values, _ = self._terms
-        weights = [(float(values[place]), int(np.searchsorted(indptr, place, side="right")) - 1) for place in np.flatnonzero(np.asarray(rows) == row)]
+        weights = [
+            (float(values[place]), int(np.searchsorted(indptr, place, side="right")) - 1)
+            for place in np.flatnonzero(np.asarray(rows) == row)
+        ]
         ids = list(self.vocabulary.terms)
         return [ids[column] for _, column in sorted(weights, key=lambda entry: (-entry[0], ids[entry[1]]))[:limit]]
 

@@ -10,11 +10,12 @@ _PART = re.compile(r"[A-Za-z0-9]+")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NUMBERED = re.compile(r"^[a-z]{1,4}\d{1,4}[a-z]?$|^\d+[a-z]{1,4}$|^[a-z]\d+[a-z]\d+$")
 
-STOP_WORDS = frozenset(
-    "a an and are as at be been before but by can do does for from has have how i if in into is it its more my no not of on only or our so "
-    "than that the their them then there these they this to too up use used uses using via was we what when where which while why will "
-    "with without would you your want need make makes get gets like instead each one two per".split()
-)
+_STOP_TEXT = """
+a an and are as at be been before but by can do does for from has have how i if in into is it its more my no not of on only or our so
+than that the their them then there these they this to too up use used uses using via was we what when where which while why will with
+without would you your want need make makes get gets like instead each one two per
+"""
+STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
 @lru_cache(maxsize=200_000)
@@ -22,7 +23,21 @@ def stem(word: str) -> str:
     """A light English stem: plural, -ing, -ed and -er endings of words of letters, so that `spills` meets `spilling`."""
     if len(word) < 5 or not word.isalpha():
         return word[:-1] if len(word) == 4 and word.endswith("s") and word[-2] not in "su" and word.isalpha() else word
-    for ending, keep in (("izations", 4), ("ization", 4), ("isation", 4), ("ations", 4), ("ation", 4), ("ings", 3), ("ing", 3), ("ies", 3), ("ers", 4), ("er", 5), ("ed", 3), ("es", 4), ("s", 3)):
+    for ending, keep in (
+        ("izations", 4),
+        ("ization", 4),
+        ("isation", 4),
+        ("ations", 4),
+        ("ation", 4),
+        ("ings", 3),
+        ("ing", 3),
+        ("ies", 3),
+        ("ers", 4),
+        ("er", 5),
+        ("ed", 3),
+        ("es", 4),
+        ("s", 3),
+    ):
         if word.endswith(ending) and len(word) - len(ending) >= keep and not word.endswith("ss"):
             root = word[: -len(ending)]
             if ending in ("ies",):

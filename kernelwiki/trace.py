@@ -30,7 +30,10 @@ def trace(wiki: Wiki, wanted: str) -> list[Link]:
 
 def _record_chain(record: Record) -> list[Link]:
     commit = f"https://github.com/{record.repo}/commit/{record.merge_sha}"
-    links = [Link("pull request", record.id, record.url, sha=record.merge_sha), Link("merge commit", record.merge_sha, commit, sha=record.merge_sha)]
+    links = [
+        Link("pull request", record.id, record.url, sha=record.merge_sha),
+        Link("merge commit", record.merge_sha, commit, sha=record.merge_sha),
+    ]
     return links + [_evidence_link(record, item) for item in record.evidence]
 
 

@@ -101,7 +101,9 @@ def chroma_client(folder: Path | None, url: str | None) -> Any:
             settings=settings,
         )
     except ValueError as error:
-        raise IndexUnusable(f"KWIKI_CHROMA_URL={url}: no Chroma server answers there ({error}). Start it with `chroma run`, or unset the variable.") from error
+        raise IndexUnusable(
+            f"KWIKI_CHROMA_URL={url}: no Chroma server answers there ({error}). Start it with `chroma run`, or unset the variable."
+        ) from error
 
 
 def fill(client: Any, version: str, matrix: Vectors, ids: Sequence[str], progress: Callable[[int], None] | None = None) -> None:
@@ -109,7 +111,9 @@ def fill(client: Any, version: str, matrix: Vectors, ids: Sequence[str], progres
     name = collection_name(version)
     if name in {collection.name for collection in client.list_collections()}:
         client.delete_collection(name)
-    collection = client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": "cosine", "ef_search": 400, "max_neighbors": 24}})
+    collection = client.create_collection(
+        name, embedding_function=None, configuration={"hnsw": {"space": "cosine", "ef_search": 400, "max_neighbors": 24}}
+    )
     for start in range(0, len(matrix), CHROMA_BATCH):
         rows = range(start, min(start + CHROMA_BATCH, len(matrix)))
         collection.add(

@@ -119,7 +119,9 @@ class Vocabulary:
     def of_path(self, path: str) -> tuple[str, ...]:
         """Ids of the terms whose path pattern matches."""
         if path not in self._known_paths:
-            found = dict.fromkeys(term_id for part, pieces, term_id in self.path_patterns if part in path and _wildcard_matches(pieces, path))
+            found = dict.fromkeys(
+                term_id for part, pieces, term_id in self.path_patterns if part in path and _wildcard_matches(pieces, path)
+            )
             self._known_paths[path] = tuple(found)
         return self._known_paths[path]
 

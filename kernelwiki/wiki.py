@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from kernelwiki.errors import BadQuery, IndexUnusable, NotFound
-from kernelwiki.home import Places, find_places, temporary_home
 from kernelwiki.hits import make_hit
+from kernelwiki.home import Places, find_places, temporary_home
 from kernelwiki.index import IndexInfo, Progress, complete_indexes, ensure_index, read_info, wanted_version
 from kernelwiki.model import Answer, Hit, Page, Record, Term
 from kernelwiki.pages import read_page
@@ -155,7 +154,7 @@ class Wiki:
         near = difflib.get_close_matches(text, names, n=5, cutoff=0.5)
         shown = [searcher.ids[searcher.row_of[name]] for name in near]
         hint = f" Nearest: {', '.join(shown)}." if shown else ""
-        return NotFound(f"{wanted}: no such page or pull request.{hint} Try `kwiki search \"{wanted[:60]}\"` or `kwiki list`.", shown)
+        return NotFound(f'{wanted}: no such page or pull request.{hint} Try `kwiki search "{wanted[:60]}"` or `kwiki list`.', shown)
 
     def page_ids(self) -> list[str]:
         """Ids of all pages."""

@@ -1,6 +1,6 @@
 """Export a fine-tuned encoder to `corpus/model`: int8 ONNX (mean pooling and normalisation inside), tokenizer, and model.json.
 
-    python training/export_model.py --base MODEL_FOLDER --weights model.safetensors --out corpus/model [--fp32 FILE]
+python training/export_model.py --base MODEL_FOLDER --weights model.safetensors --out corpus/model [--fp32 FILE]
 """
 
 from __future__ import annotations
@@ -51,10 +51,18 @@ def main() -> None:
         full = Path(folder) / "full.onnx"
         axes = {name: {0: "batch", 1: "tokens"} for name in ("input_ids", "attention_mask")}
         torch.onnx.export(
-            encoder, (ids, mask), str(full), input_names=["input_ids", "attention_mask"], output_names=["embedding"],
-            dynamic_axes={**axes, "embedding": {0: "batch"}}, opset_version=17, dynamo=False,
+            encoder,
+            (ids, mask),
+            str(full),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["embedding"],
+            dynamic_axes={**axes, "embedding": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
         )
-        quantize_dynamic(full, arguments.out / "model.onnx", weight_type=QuantType.QInt8, per_channel=True, extra_options={"DefaultTensorType": 1})
+        quantize_dynamic(
+            full, arguments.out / "model.onnx", weight_type=QuantType.QInt8, per_channel=True, extra_options={"DefaultTensorType": 1}
+        )
         if arguments.fp32:
             shutil.copy(full, arguments.fp32)
         ids, mask = torch.randint(1000, 20000, (4, 21)), torch.ones(4, 21, dtype=torch.long)

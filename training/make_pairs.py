@@ -44,7 +44,7 @@ def sentences(body: str) -> list[str]:
     text = re.sub(r"<!--.*?-->|```.*?```|https?://\S+|<[^>]+>|^#+ .*$|^\s*- \[.\].*$", " ", body, flags=re.S | re.M)
     parts = re.split(r"(?<=[.!?])\s+|\n\s*[-*]\s+|\n\n", text)
     clean = [re.sub(r"[\s*`]+", " ", part).strip() for part in parts]
-    return [part[:300] for part in clean if 30 < len(part) and "checklist" not in part.lower()][:SENTENCES]
+    return [part[:300] for part in clean if len(part) > 30 and "checklist" not in part.lower()][:SENTENCES]
 
 
 def vocabulary_pairs(documents: dict[str, Record], vocabulary: Vocabulary, rng: random.Random) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """Fine-tune the sentence encoder contrastively on kernel pull requests. Needs a GPU, torch and sentence-transformers.
 
-    python training/train_embedder.py --base MODEL_FOLDER --bundle bundle.json.gz --out OUT [--without single|twins|topics|weak|titles]... [--fold 0|1]
+    python training/train_embedder.py --base MODEL_FOLDER --bundle bundle.json.gz --out OUT
+        [--without single|twins|topics|weak|titles]... [--fold 0|1]
 
 Loss: InfoNCE over the batch and hard negatives with all documents that are right for a question masked out of its negatives.
 `--fold k` leaves out the topics whose number is k modulo 2, so that a ranker can be tuned on vectors that never saw its questions.
@@ -86,11 +87,15 @@ def train(model: SentenceTransformer, bundle: dict[str, Any], without: set[str],
     started, running = time.time(), 0.0
     for step in range(steps):
         size = int(BATCH * (1 - WEAK_SHARE)) if strong and weak else BATCH
-        batch = (rng.sample(strong, min(size, len(strong))) if strong else []) + (rng.sample(weak, BATCH - (size if strong else 0)) if weak else [])
+        batch = (rng.sample(strong, min(size, len(strong))) if strong else []) + (
+            rng.sample(weak, BATCH - (size if strong else 0)) if weak else []
+        )
         pool = [name for row in batch for name in rng.sample(negatives.get(row[0], []), min(2, len(negatives.get(row[0], []))))]
         extra = rng.sample(pool, min(HARD, len(pool)))
         names = [row[1] for row in batch] + extra
-        texts = [row[1] if row[4] is None else document_text(documents[row[1]], rng, row[4]) for row in batch] + [document_text(documents[name], rng) for name in extra]
+        texts = [row[1] if row[4] is None else document_text(documents[row[1]], rng, row[4]) for row in batch] + [
+            document_text(documents[name], rng) for name in extra
+        ]
         groups = [row[2] for row in batch] + [None] * len(extra)
         mask = torch.zeros(len(batch), len(names), dtype=torch.bool)
         for i, row in enumerate(batch):
@@ -108,7 +113,9 @@ def train(model: SentenceTransformer, bundle: dict[str, Any], without: set[str],
         optimizer.step()
         schedule.step()
         running = loss.item() if not step else 0.95 * running + 0.05 * loss.item()
-    print(f"  {steps} steps, {len(strong)} strong and {len(weak)} weak pairs, loss {running:.3f}, {time.time() - started:.0f} s", flush=True)
+    print(
+        f"  {steps} steps, {len(strong)} strong and {len(weak)} weak pairs, loss {running:.3f}, {time.time() - started:.0f} s", flush=True
+    )
 
 
 def vectors(model: SentenceTransformer, texts: list[str]) -> np.ndarray[Any, Any]:
@@ -116,7 +123,9 @@ def vectors(model: SentenceTransformer, texts: list[str]) -> np.ndarray[Any, Any
     return np.asarray(model.encode(texts, batch_size=512, normalize_embeddings=True, show_progress_bar=False), dtype=np.float32)
 
 
-def hard_negatives(bundle: dict[str, Any], matrix: np.ndarray[Any, Any], queries: np.ndarray[Any, Any], rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+def hard_negatives(
+    bundle: dict[str, Any], matrix: np.ndarray[Any, Any], queries: np.ndarray[Any, Any], rows: list[dict[str, Any]]
+) -> dict[str, list[str]]:
     """Per topic question: near documents that are not graded for its topic (the pools they were judged from are made of such)."""
     names = list(bundle["documents"])
     found = {}
@@ -167,7 +176,10 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.save_vectors:
         terms, questions = vectors(model, bundle["term_texts"]), vectors(model, bundle["questions"])
-        packed = {name: np.rint(value * 363).clip(-127, 127).astype(np.int8) for name, value in (("d", after), ("q", queries), ("t", terms), ("a", questions))}
+        packed = {
+            name: np.rint(value * 363).clip(-127, 127).astype(np.int8)
+            for name, value in (("d", after), ("q", queries), ("t", terms), ("a", questions))
+        }
         np.savez_compressed(arguments.out / f"fold{arguments.fold}.npz", **packed)
     if arguments.save_model:
         from safetensors.torch import save

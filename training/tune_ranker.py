@@ -24,9 +24,9 @@ from kernelwiki.index import ensure_index
 from kernelwiki.rank import weighted
 from kernelwiki.search import Query, Searcher
 
-FIRST = ("title", "path", "questions", "coverage", "dense", "asked", "terms", "soft_terms", "kernel", "breadth", "recency")
+FIRST = ("title", "path", "questions", "coverage", "dense", "asked", "terms", "soft_terms")
 FINAL = (*FIRST, "feedback")
-LEXICAL = ("title", "path", "names", "text", "questions", "coverage", "terms", "kernel", "breadth", "recency")
+LEXICAL = ("title", "path", "names", "text", "questions", "coverage", "terms")
 CANDIDATES = 800
 Array = npt.NDArray[np.float32]
 
@@ -68,12 +68,36 @@ def fit(examples: Sequence[Example], names: Sequence[str], steps: int = 500, rat
     return {name: round(float(weight / spread[name]), 4) for name, weight in zip(names, weights, strict=True)}
 
 
+def calibrate(
+    examples: Sequence[Example], final: dict[str, float], names: Sequence[str] = ("coverage", "dense", "asked", "terms", "feedback")
+) -> dict[str, float]:
+    """Logistic weights for the probability that one of the first ten answers is graded, and a table of what the labels are worth."""
+    rows, right = [], []
+    for example in examples:
+        top = np.argsort(-weighted(final, example.features), kind="stable")[:10]
+        rows.append(np.stack([example.features[name][top] for name in names] + [np.ones(len(top))], axis=1))
+        right.append(example.gains[top] > 0)
+    matrix, labels = np.concatenate(rows).astype(np.float64), np.concatenate(right).astype(np.float64)
+    weights = np.zeros(matrix.shape[1])
+    for _ in range(50):  # Newton's method
+        share = 1 / (1 + np.exp(-(matrix @ weights)))
+        hessian = (matrix * (share * (1 - share))[:, None]).T @ matrix + 1e-3 * np.eye(len(weights))
+        weights += np.linalg.solve(hessian, matrix.T @ (labels - share) - 1e-3 * weights)
+    share = 1 / (1 + np.exp(-(matrix @ weights)))
+    for label, low, high in (("strong", 0.5, 1.1), ("fair", 0.25, 0.5), ("weak", 0.0, 0.25)):
+        chosen = (share >= low) & (share < high)
+        print(f"{label:8} {chosen.mean():.2f} of the first ten answers, {labels[chosen].mean():.2f} of them graded right")
+    return {name: round(float(weight), 4) for name, weight in zip((*names, "bias"), weights, strict=True)}
+
+
 def unit(values: npt.NDArray[np.int8]) -> Array:
     floats: Array = values.astype(np.float32)
     return floats / np.maximum(np.linalg.norm(floats, axis=1, keepdims=True), 1e-9)
 
 
-def examples_of(searcher: Searcher, bundle: dict[str, Any], folds: Path) -> tuple[list[Example], list[tuple[Example, Searcher, npt.NDArray[np.intp], int]]]:
+def examples_of(
+    searcher: Searcher, bundle: dict[str, Any], folds: Path
+) -> tuple[list[Example], list[tuple[Example, Searcher, npt.NDArray[np.intp], int]]]:
     """Examples with every first-pass feature, and what the feedback of each needs."""
     topics = bundle["topics"]
     number = {name: index for index, name in enumerate(sorted({row["topic"] for row in topics}))}
@@ -84,7 +108,9 @@ def examples_of(searcher: Searcher, bundle: dict[str, Any], folds: Path) -> tupl
     for fold in (0, 1):
         with np.load(folds / f"fold{fold}.npz") as data:
             vectors.append({name: unit(data[name]) for name in data.files})
-    owner = np.array([*range(rows), *range(rows, rows + pages), *(place[record_id] for record_id in bundle["question_owner"])], dtype=np.int32)
+    owner = np.array(
+        [*range(rows), *range(rows, rows + pages), *(place[record_id] for record_id in bundle["question_owner"])], dtype=np.int32
+    )
     examples = []
     for index, row in enumerate(topics):
         mine = vectors[number[row["topic"]] % 2]
@@ -133,7 +159,12 @@ def main() -> None:
         example.features["feedback"] = searcher.feedback(everything, candidates[candidates < info.records])[chosen]
     names = sorted({example.topic for example in examples})
     part = {name: index % 5 for index, name in enumerate(names)}
-    for label, features in (("lexical", LEXICAL), ("first", FIRST), ("final", FINAL), *((f"final without {name}", tuple(x for x in FINAL if x != name)) for name in FINAL)):
+    for label, features in (
+        ("lexical", LEXICAL),
+        ("first", FIRST),
+        ("final", FINAL),
+        *((f"final without {name}", tuple(x for x in FINAL if x != name)) for name in FINAL),
+    ):
         values: dict[str, list[float]] = {}
         for fold in range(5):
             weights = fit([example for example in examples if part[example.topic] != fold], features)
@@ -142,7 +173,16 @@ def main() -> None:
                     values.setdefault(example.kind, []).append(ndcg(weighted(weights, example.features), example.gains))
         mean = np.mean([value for kind in values.values() for value in kind])
         print(f"{label:28} {mean:.3f}  " + "  ".join(f"{kind} {np.mean(value):.3f}" for kind, value in sorted(values.items())), flush=True)
-    ranking = {"first": first, "final": fit(examples, FINAL), "lexical": fit(examples, LEXICAL), "strong": 1.9, "fair": 1.2, "page_bonus": 0.5}
+    final = fit(examples, FINAL)
+    ranking = {
+        "first": first,
+        "final": final,
+        "lexical": fit(examples, LEXICAL),
+        "certainty": calibrate(examples, final),
+        "strong": 0.5,
+        "fair": 0.25,
+        "page_bonus": 0.5,
+    }
     print(json.dumps(ranking))
     if arguments.write:
         target = Path(__file__).parent.parent / "kernelwiki" / "ranking.json"

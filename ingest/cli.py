@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from ingest.record_files import Tally, import_files
+from ingest.record_files import BAD_LINE, Tally, distinct_ids, import_files, parse_line, read_lines
 from ingest.select import default_policy
+from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.home import find_places
-from kernelwiki.records import read_records, write_records
+from kernelwiki.records import MANIFEST, read_manifest, read_records, write_records
 from kernelwiki.vocabulary import Vocabulary, read_terms
 
 
@@ -36,12 +37,16 @@ def records(files: tuple[Path, ...], out: Path | None, dry_run: bool, as_json: b
     vocabulary = Vocabulary.of(read_terms(places.vocabulary))
     tally = Tally()
     with progress_bar("Reading pull requests") as advance:
-        found = {record.id: record for record in import_files(files, vocabulary, tally, advance)}
+        imported = list(import_files(files, vocabulary, tally, advance))
     target = out or places.own_records
     if not dry_run:
-        if not out and (target / "manifest.json").is_file():
-            found = {**{record.id: record for record in read_records(target)}, **found}
-        write_records(target, found.values(), {"policy": "ingest/policy.yaml", "extractor": "ingest/evidence.yaml"})
+        own = list(read_records(target)) if not out and (target / MANIFEST).is_file() else []
+        shipped = {} if out else read_manifest(places.records)["files"]
+        found = distinct_ids([*own, *imported], [entry["repo"] for entry in shipped.values()])
+        try:
+            write_records(target, found, {"policy": "ingest/policy.yaml", "extractor": "ingest/evidence.yaml"})
+        except OSError as error:
+            raise CorpusUnreadable(f"{target}: cannot be written ({error.strerror}). Set KWIKI_HOME or --out to another folder.") from error
     report = {
         "schema_version": 1,
         "read": tally.read,
@@ -63,12 +68,13 @@ def records(files: tuple[Path, ...], out: Path | None, dry_run: bool, as_json: b
 @click.argument("number", type=int)
 def explain(file: Path, number: int) -> None:
     """Say why pull request NUMBER of FILE is kept or left out."""
-    from ingest.record_files import read_lines
-
     for _, line in read_lines(file):
-        raw = json.loads(line)
-        if raw.get("number") == number:
-            paths = [entry["path"] for entry in raw.get("files", [])]
+        try:
+            raw = parse_line(line)
+        except BAD_LINE:
+            continue
+        if raw["number"] == number:
+            paths = [entry["path"] for entry in raw.get("files") or ()]
             selection = default_policy().select(raw["repo"], raw["title"], paths)
             why = ", ".join(selection.reasons) or "no rule matches"
             click.echo(f"{raw['repo']}#{number} {selection.decision} (score {selection.score}): {why}")

@@ -21,6 +21,7 @@ _BOILERPLATE = re.compile(
 )
 _MAX_IDENTIFIERS = 40
 _MAX_BODY = 20_000
+_MAX_TITLE = 500
 
 
 def short_repo(repo: str) -> str:
@@ -39,14 +40,15 @@ def describe(
 
     `patch` is its diff, possibly empty. Only names leave title-foreign text: no sentence of the body, no line of the diff.
     """
-    repo, number, title = str(raw["repo"]), int(raw["number"]), _clean(str(raw["title"]))
-    files = tuple(ChangedFile(str(file["path"]), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ())
+    repo, number, title = str(raw["repo"]), int(raw["number"]), _clean(str(raw["title"])[:_MAX_TITLE])
+    files = tuple(ChangedFile(_visible(str(file["path"])), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ())
     paths = [file.path for file in files]
     selection = policy.select(repo, title, paths)
     if selection.decision != "include":
         return None
     body = plain_body(str(raw.get("body") or ""))
-    evidence = extractor.extract(patch)
+    changed = set(paths)
+    evidence = [item for item in extractor.extract(patch) if item.path in changed]
     known = {item.name for item in evidence if item.kind == "arch"}
     for item in (*path_archs(paths), *title_archs(title)):
         if item.name not in known:
@@ -97,3 +99,8 @@ def _is_code_name(name: str) -> bool:
 
 def _clean(title: str) -> str:
     return re.sub(r"\s+", " ", "".join(char if char.isprintable() else " " for char in title)).strip()
+
+
+def _visible(path: str) -> str:
+    """`path` with a mark for each character that no terminal should get (control characters, lone surrogates)."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in path)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 _HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 _FILE = re.compile(r"^diff --git a/(.+) b/(.+)$")
+_ESCAPE = re.compile(rb'\\([0-3][0-7]{2}|[abtnvfr"\\])')
+_LETTERS = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r", b'"': b'"', b"\\": b"\\"}
 
 
 @dataclass(frozen=True)
 class AddedLine:
-    """One added line: `line` is 1-based in the new file at the merge commit, `hunk` the range text `-a,b +c,d`."""
+    """One added line: `line` is 1-based in the new file at the merge commit."""
 
     path: str
     line: int
@@ -27,9 +29,12 @@ def added_lines(patch: str) -> Iterator[AddedLine]:
     path: str | None = None
     number: int | None = None
     for raw in patch.split("\n"):
-        header = _FILE.match(raw)
-        if header:
-            path, number = header.group(2), None
+        if raw.startswith("diff "):
+            header = _FILE.match(raw)
+            path, number = header.group(2) if header else None, None
+            continue
+        if number is None and raw.startswith("+++ "):
+            path = _new_path(raw[4:])
             continue
         hunk = _HUNK.match(raw)
         if hunk:
@@ -42,3 +47,18 @@ def added_lines(patch: str) -> Iterator[AddedLine]:
             number += 1
         elif raw.startswith(" ") or raw == "":
             number += 1
+
+
+def _new_path(name: str) -> str | None:
+    """The path of a `+++` line: without `b/`, git's quotes and the tab that it puts after a name with spaces; None for a deleted file."""
+    name = name.rstrip("\t\r")
+    if name == "/dev/null":
+        return None
+    if name.startswith('"') and name.endswith('"') and len(name) > 1:
+        name = _ESCAPE.sub(_unescape, name[1:-1].encode("utf-8", "replace")).decode("utf-8", "replace")
+    return name.removeprefix("b/")
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    code = match.group(1)
+    return _LETTERS[code] if code in _LETTERS else bytes([int(code, 8)])

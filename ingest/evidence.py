@@ -49,6 +49,7 @@ class Extractor:
     limit: int
     limit_per_kind: Mapping[str, int]
     longest_name: int
+    longest_line: int
     ignore: frozenset[str]
     dtypes: Mapping[str, str]
     symbol: re.Pattern[str]
@@ -65,6 +66,8 @@ class Extractor:
         uses: Counter[str] = Counter()
         by_path: dict[str, tuple[Pattern, ...]] = {}
         for added in added_lines(patch):
+            if len(added.text) > self.longest_line:
+                continue
             if added.path not in by_path:
                 by_path[added.path] = tuple(p for p in self.patterns if p.applies_to(added.path))
             for pattern in by_path[added.path]:
@@ -156,6 +159,7 @@ def default_extractor() -> Extractor:
         limit=data["limit"],
         limit_per_kind=data["limit_per_kind"],
         longest_name=data["longest_name"],
+        longest_line=data["longest_line"],
         ignore=frozenset(data["ignore"]),
         dtypes=data["dtypes"],
         symbol=re.compile(data["symbol"]),

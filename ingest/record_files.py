@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ingest.describe import describe
+from ingest.describe import describe, short_repo
 from ingest.evidence import default_extractor
 from ingest.select import default_policy
 from kernelwiki.errors import CorpusUnreadable
@@ -18,6 +19,13 @@ from kernelwiki.model import Record
 from kernelwiki.vocabulary import Vocabulary
 
 _REQUIRED = ("repo", "number", "title", "url", "merged_at", "merge_sha")
+_FORMS = {
+    "repo": re.compile(r"[A-Za-z0-9](?:[_-]?[A-Za-z0-9]){0,99}/[A-Za-z0-9._-]{1,100}"),
+    "url": re.compile(r"https?://[!-~]{1,500}"),
+    "merged_at": re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9:.]{5,20}(?:Z|[+-][0-9]{2}:?[0-9]{2})"),
+    "merge_sha": re.compile(r"[0-9a-f]{40}"),
+}
+BAD_LINE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass
@@ -48,16 +56,43 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise CorpusUnreadable(f"{path}: cannot be read as JSON lines ({error}).") from error
 
 
-def read_patches(path: Path | None) -> dict[int, str]:
-    """Diff text by pull request number."""
-    patches: dict[int, str] = {}
+def read_patches(path: Path | None) -> dict[tuple[str, int], str]:
+    """Diff text by repository and pull request number."""
+    patches: dict[tuple[str, int], str] = {}
     for _, line in read_lines(path) if path else ():
         try:
             row = json.loads(line)
-            patches[int(row["number"])] = str(row["patch"])
-        except (ValueError, KeyError, TypeError):
+            patches[str(row["repo"]), int(row["number"])] = str(row["patch"])
+        except BAD_LINE:
             continue
     return patches
+
+
+def parse_line(line: str) -> dict[str, Any]:
+    """The pull request of one JSON line; raises ValueError (or one of its kin) that says what is wrong with it."""
+    raw = json.loads(line)
+    if not isinstance(raw, dict):
+        raise ValueError("not a JSON object")
+    missing = [key for key in _REQUIRED if not raw.get(key)]
+    if missing:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    wrong = [key for key, form in _FORMS.items() if not isinstance(raw[key], str) or not form.fullmatch(raw[key])]
+    if not isinstance(raw["title"], str) or not raw["title"].strip():
+        wrong.append("title")
+    if type(raw["number"]) is not int or not 0 < raw["number"] < 2**31:
+        wrong.append("number")
+    if not isinstance(raw.get("body") or "", str):
+        wrong.append("body")
+    if not all(_is_file(entry) for entry in raw.get("files") or ()):
+        wrong.append("files")
+    if wrong:
+        raise ValueError(f"not a usable {', '.join(wrong)}")
+    return raw
+
+
+def _is_file(entry: Mapping[str, Any]) -> bool:
+    counts = (entry.get("additions"), entry.get("deletions"))
+    return isinstance(entry["path"], str) and all(count is None or type(count) is int for count in counts)
 
 
 def import_files(
@@ -72,12 +107,9 @@ def import_files(
             if progress:
                 progress(1)
             try:
-                raw = json.loads(line)
-                missing = [key for key in _REQUIRED if not raw.get(key)]
-                if missing:
-                    raise ValueError(f"lacks {', '.join(missing)}")
-                record = describe(raw, patches.get(int(raw["number"]), ""), policy, extractor, vocabulary)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raw = parse_line(line)
+                record = describe(raw, patches.get((raw["repo"], raw["number"]), ""), policy, extractor, vocabulary)
+            except BAD_LINE as error:
                 tally.rejected.append(f"{path.name}:{number}: {error}")
                 continue
             if record is None:
@@ -85,3 +117,17 @@ def import_files(
             else:
                 tally.kept += 1
                 yield record
+
+
+def distinct_ids(records: Iterable[Record], taken: Iterable[str] = ()) -> list[Record]:
+    """`records` with `owner/name#n` as the id where another owner's repository of the same name has `name#n`; the last of equal ids wins.
+
+    `taken` are repositories ("owner/name") that keep their short name.
+    """
+    owners = {short_repo(repo): repo for repo in taken}
+    by_id: dict[str, Record] = {}
+    for record in records:
+        short = short_repo(record.repo)
+        wanted = f"{short if owners.setdefault(short, record.repo) == record.repo else record.repo}#{record.number}"
+        by_id[wanted] = record if record.id == wanted else replace(record, id=wanted)
+    return list(by_id.values())

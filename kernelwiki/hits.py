@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-from kernelwiki.home import Places
-from kernelwiki.model import Evidence, Hit, Locator, Match, Page, Record, Section
-from kernelwiki.pages import prose, read_page
+from kernelwiki.model import Evidence, Hit, Locator, Match, Record
 from kernelwiki.records import record_from_json
 from kernelwiki.search import Query, Ranked, Searcher
 from kernelwiki.tokens import tokenize
@@ -17,13 +16,13 @@ SNIPPET = 280
 PAGE_URL = "https://github.com/kernel-skills/kernel-skills/blob/main/corpus/pages/{id}.md"
 
 
-def make_hit(searcher: Searcher, places: Places, query: Query, ranked: Ranked, place: int) -> Hit:
+def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hit:
     """The hit at `place` of a ranking."""
     row, score = ranked.rows[place], round(ranked.scores[place], 4)
     match = cast(Match, searcher.label(ranked.features, row))
     data = searcher.document(row)
     if "page" in data:
-        return page_hit(read_page(places.pages / f"{data['page']}.md"), data["section"], match, score, query)
+        return page_hit(data, match, score, query, searcher)
     record = record_from_json(data)
     chosen = matching_evidence(record, query, searcher)
     return Hit(
@@ -43,35 +42,33 @@ def make_hit(searcher: Searcher, places: Places, query: Query, ranked: Ranked, p
     )
 
 
-def page_hit(page: Page, section_slug: str, match: Match, score: float, query: Query) -> Hit:
-    """A page, with its best section as snippet and the citations of that section as evidence."""
-    section = next((part for part in page.sections if part.slug == section_slug), page.sections[0])
-    cited = [page.source(key) for key in section.citations]
-    evidence = tuple(
-        Locator(source.path, source.sha, f"https://github.com/{source.id.split('#')[0]}", source.line, source.title or None)
-        for source in cited
-        if source and source.kind == "evidence"
-    )
+def page_hit(data: Mapping[str, Any], match: Match, score: float, query: Query, searcher: Searcher) -> Hit:
+    """A page, with its best section as snippet and the lines that this section cites as evidence."""
+    evidence = []
+    for record_id, path, line, sha in data["evidence"][:MAX_EVIDENCE]:
+        row = searcher.row_of.get(record_id.lower())
+        record = record_from_json(searcher.document(row)) if row is not None else None
+        evidence.append(Locator(path, sha, record.blob_url(path, line) if record else "", line, record_id))
     return Hit(
-        id=page.id,
+        id=data["page"],
         kind="page",
-        title=page.title,
-        url=PAGE_URL.format(id=page.id) + f"#{section.slug}",
+        title=data["title"],
+        url=PAGE_URL.format(id=data["page"]) + f"#{data['section']}",
         match=match,
         score=score,
-        snippet=page_snippet(section, query),
-        archs=page.archs,
-        tags=page.tags,
-        evidence=evidence[:MAX_EVIDENCE],
+        snippet=page_snippet(data["heading"], data["text"], query),
+        archs=tuple(data["archs"]),
+        tags=tuple(data["tags"]),
+        evidence=tuple(evidence),
     )
 
 
-def page_snippet(section: Section, query: Query) -> str:
-    """The sentence of the section that shares most words with the query, under its heading."""
+def page_snippet(heading: str, text: str, query: Query) -> str:
+    """The sentence of a section that shares most words with the query, under its heading."""
     wanted = set(query.tokens)
-    sentences = [text.strip() for text in re.split(r"(?<=[.!?])\s+|\n+", prose(section.text)) if text.strip()]
-    best = max(sentences, key=lambda text: len(wanted & set(tokenize(text))), default="")
-    return _cut(f"{section.heading}: {best}")
+    sentences = [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()]
+    best = max(sentences, key=lambda part: len(wanted & set(tokenize(part))), default="")
+    return _cut(f"{heading}: {best}")
 
 
 def record_snippet(record: Record, evidence: list[Evidence]) -> str:

@@ -19,7 +19,8 @@ from kernelwiki.documents import FIELDS, Document, record_document, section_docu
 from kernelwiki.embed import Embedder, OnnxEmbedder, SentenceTransformersEmbedder, VectorCache, embed_cached
 from kernelwiki.errors import IndexBusy, IndexUnusable, KernelWikiError
 from kernelwiki.home import Places
-from kernelwiki.model import Record, Term
+from kernelwiki.model import Page, Record, Section, Term
+from kernelwiki.pages import prose, read_pages
 
 INDEX_SCHEMA = "1"
 COMPLETE = "index.json"
@@ -156,7 +157,6 @@ def term_texts(term: Term) -> list[str]:
 
 def _write_parts(beside: Path, places: Places, embedder_name: str, progress: Progress) -> dict[str, Any]:
     """Write every file of an index but its description, which is returned."""
-    from kernelwiki.pages import read_pages
     from kernelwiki.questions import read_questions
     from kernelwiki.records import record_to_json
     from kernelwiki.vocabulary import Vocabulary, read_terms
@@ -173,7 +173,7 @@ def _write_parts(beside: Path, places: Places, embedder_name: str, progress: Pro
     _write_lines(
         beside / "documents",
         [json.dumps(record_to_json(record), ensure_ascii=False) for record in records.values()]
-        + [json.dumps({"page": document.group, "section": document.id.split("#", 1)[1]}) for document in documents[len(records) :]],
+        + [json.dumps(section_json(page, section), ensure_ascii=False) for page in pages for section in page.sections],
     )
     (beside / "ids.txt").write_text("\n".join(document.id for document in documents), encoding="utf-8")
     lexical.build(
@@ -207,6 +207,21 @@ def _term_json(term: Term) -> dict[str, Any]:
     return {key: value for key, value in vars(term).items() if value}
 
 
+def section_json(page: Page, section: Section) -> dict[str, Any]:
+    """What a hit shows of a page section, so that a search reads no page file."""
+    cited = [page.source(key) for key in section.citations]
+    return {
+        "page": page.id,
+        "section": section.slug,
+        "title": page.title,
+        "archs": list(page.archs),
+        "tags": list(page.tags),
+        "heading": section.heading,
+        "text": prose(section.text),
+        "evidence": [[source.id, source.path, source.line, source.sha] for source in cited if source and source.kind == "evidence"],
+    }
+
+
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
     """`<path>.jsonl` and the byte offset of each line, for random access."""
     encoded = [line.encode("utf-8") + b"\n" for line in lines]
@@ -225,6 +240,11 @@ def _write_terms(beside: Path, weights: Sequence[Any], term_ids: Sequence[str]) 
     np.save(beside / "terms.indptr.npy", np.cumsum([0, *map(len, columns)]).astype(np.int64))
     np.save(beside / "terms.rows.npy", np.array([row for column in columns for row, _ in column], dtype=np.int32))
     np.save(beside / "terms.weights.npy", np.array([weight for column in columns for _, weight in column], dtype=np.float32))
+    heaviest = [
+        sorted((term_id for term_id in found if term_id in number), key=lambda term_id: (-found[term_id], term_id)) for found in weights
+    ]
+    np.save(beside / "document_terms.indptr.npy", np.cumsum([0, *map(len, heaviest)]).astype(np.int64))
+    np.save(beside / "document_terms.columns.npy", np.array([number[term_id] for ids in heaviest for term_id in ids], dtype=np.int32))
 
 
 def _write_attributes(beside: Path, documents: Iterable[Any], archs: Sequence[str], repos: Sequence[str]) -> None:

@@ -55,11 +55,12 @@ class LexicalIndex:
     def __init__(self, folder: Path, fields: Sequence[str], documents: int) -> None:
         self._folder = folder
         self._documents = documents
-        self._tokens: npt.NDArray[np.uint64] = np.load(folder / "tokens.npy", mmap_mode="r")
+        self._tokens: npt.NDArray[np.uint64] = np.asarray(np.load(folder / "tokens.npy", mmap_mode="r"))
+        self._frequency: npt.NDArray[np.int32] = np.asarray(np.load(folder / "frequency.npy", mmap_mode="r"))
         self._fields: dict[str, tuple[Any, Any, Any]] = {}
         for name in fields:
-            data, indices, indptr = (np.load(folder / f"{name}.{array}.npy", mmap_mode="r") for array in _ARRAYS)
-            self._fields[name] = data, indices, np.asarray(indptr)
+            data, indices, indptr = (np.asarray(np.load(folder / f"{name}.{array}.npy", mmap_mode="r")) for array in _ARRAYS)
+            self._fields[name] = data, indices, indptr
 
     def columns(self, tokens: Sequence[str]) -> list[int]:
         """Columns of the tokens that the index knows; others are left out."""
@@ -81,8 +82,7 @@ class LexicalIndex:
 
     def coverage(self, columns: Sequence[int]) -> npt.NDArray[np.float32]:
         """Share of the query's rarity that each document covers in any field: Σ idf of covered tokens / Σ idf, in [0, 1]."""
-        frequency = np.load(self._folder / "frequency.npy", mmap_mode="r")
-        idf = np.log(1.0 + (self._documents + 1) / (1.0 + np.asarray(frequency[list(columns)], dtype=np.float32)))
+        idf = np.log(1.0 + (self._documents + 1) / (1.0 + self._frequency[list(columns)].astype(np.float32)))
         covered = np.zeros(self._documents, dtype=np.float32)
         for column, weight in zip(columns, idf, strict=True):
             hit = np.zeros(self._documents, dtype=bool)

@@ -14,6 +14,7 @@ from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.model import Page, Section, Source
 
 KINDS = ("hardware", "technique", "kernel", "pattern", "migration", "language", "contest", "bridge")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.S)
 _CITATION = re.compile(r"\[\^([\w.#/+-]+)\]")
 
@@ -69,7 +70,7 @@ def split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     if not match:
         raise CorpusUnreadable(f"{path}: no front-matter (the file must begin with a `---` line). See AGENTS.md.")
     try:
-        front = yaml.safe_load(match.group(1))
+        front = yaml.load(match.group(1), Loader=_LOADER)
     except yaml.YAMLError as error:
         raise CorpusUnreadable(f"{path}: front-matter is not YAML ({error}).") from error
     if not isinstance(front, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,18 +15,20 @@ import numpy.typing as npt
 
 from kernelwiki.documents import FIELDS
 from kernelwiki.embed import Embedder
-from kernelwiki.errors import BadQuery, IndexUnusable, KernelWikiError
+from kernelwiki.errors import IndexUnusable, KernelWikiError
+from kernelwiki.filters import Filters, filter_mask
 from kernelwiki.home import Places
-from kernelwiki.index import IndexInfo, day_number, make_embedder
+from kernelwiki.index import IndexInfo, make_embedder
 from kernelwiki.lexical import LexicalIndex
-from kernelwiki.model import Term
 from kernelwiki.rank import Array, Ranking, default_ranking, weighted
 from kernelwiki.tokens import query_tokens
-from kernelwiki.vectors import ExactStore, VectorStore, similarities
+from kernelwiki.vectors import VectorStore, nearest_rows, similarities
 from kernelwiki.vocabulary import Vocabulary, term_from_yaml
 
 MAX_QUERY = 10_000
 DENSE_CANDIDATES = 1_000
+WORD_CANDIDATES = 2_000
+SAMPLE = 2_000
 SOFT_TERMS = 20
 SOFT_TEMPERATURE = 0.08  # a term 0.08 less similar than the best counts 1/e of it
 FEEDBACK_DOCUMENTS = 10
@@ -46,17 +48,6 @@ class Query:
     terms: Mapping[str, float]
     soft_terms: Mapping[str, float]
     vector: Array | None
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What a hit must be. Empty means anything."""
-
-    kind: str = "any"
-    repos: tuple[str, ...] = ()
-    archs: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,10 +71,14 @@ class Searcher:
         self._ranking = ranking or default_ranking()
         self._store = store
         self._notes: list[str] = [info.note] if info.note else []
+        self._arrays: dict[str, Any] = {}
         self._lexical = LexicalIndex(folder, FIELDS, info.documents)
 
     def _array(self, name: str) -> Any:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        """A memory-mapped array of the index, as a plain view (numpy's memmap class makes every slice slow)."""
+        if name not in self._arrays:
+            self._arrays[name] = np.asarray(np.load(self.folder / f"{name}.npy", mmap_mode="r"))
+        return self._arrays[name]
 
     @cached_property
     def ids(self) -> list[str]:
@@ -107,7 +102,7 @@ class Searcher:
     @cached_property
     def _terms(self) -> tuple[Any, Any, Any, dict[str, int]]:
         columns = {term_id: number for number, term_id in enumerate(self.vocabulary.terms)}
-        return np.asarray(self._array("terms.indptr")), self._array("terms.rows"), self._array("terms.weights"), columns
+        return self._array("terms.indptr"), self._array("terms.rows"), self._array("terms.weights"), columns
 
     @cached_property
     def _attributes(self) -> dict[str, Any]:
@@ -122,21 +117,22 @@ class Searcher:
     @cached_property
     def _owner(self) -> npt.NDArray[np.int32]:
         """Document row of each vector row: documents first, then their questions."""
-        return np.asarray(self._array("owner"))
+        owner: npt.NDArray[np.int32] = self._array("owner")
+        return owner
 
     @cached_property
     def _term_vectors(self) -> Array:
         """Vectors of the terms' definitions and symptom phrases."""
-        vectors: Array = np.asarray(self._array("term_vectors"))
+        vectors: Array = self._array("term_vectors")
         return vectors
 
     @cached_property
-    def _term_owner(self) -> npt.NDArray[np.intp]:
-        """Term number of each row of the term vectors."""
+    def _term_starts(self) -> npt.NDArray[np.intp]:
+        """Where the vectors of each term begin; every term has at least its definition."""
         from kernelwiki.index import term_texts
 
         counts = [len(term_texts(term)) for term in self.vocabulary.terms.values()]
-        return np.repeat(np.arange(len(counts)), counts)
+        return np.cumsum([0, *counts[:-1]])
 
     @cached_property
     def _embedder(self) -> Embedder | None:
@@ -209,31 +205,64 @@ class Searcher:
             return None
 
     def _near_terms(self, vector: Array) -> dict[str, float]:
-        best = np.full(len(self.vocabulary.terms), -1.0, dtype=np.float32)
-        np.maximum.at(best, self._term_owner, self._term_vectors @ vector)
-        top = np.argsort(-best)[:SOFT_TERMS]
+        best = np.maximum.reduceat(self._term_vectors @ vector, self._term_starts)
+        top = np.argsort(-best, kind="stable")[:SOFT_TERMS]
         weights = np.exp((best[top] - best[top[0]]) / np.float32(SOFT_TEMPERATURE))
-        ids = list(self.vocabulary.terms)
+        ids = self._term_ids
         return {ids[int(number)]: float(weight) for number, weight in zip(top, weights, strict=True)}
 
     # -- ranking -----------------------------------------------------------------------------------------------------
 
     def features(self, query: Query) -> dict[str, Array]:
-        """Every feature of every document, shape (documents,) each. See `rank.FEATURES`."""
-        count = self.info.documents
-        idf = max(1.0, float(len(query.columns)))
-        result: dict[str, Array] = {name: self._lexical.scores(name, query.columns) / np.float32(idf) for name in FIELDS}
+        """The features that need no vectors, of every document, shape (documents,) each. See `rank.FEATURES`."""
+        words = np.float32(max(1, len(query.columns)))
+        result: dict[str, Array] = {name: self._lexical.scores(name, query.columns) / words for name in FIELDS}
         result["coverage"] = self._lexical.coverage(query.columns)
         result["terms"] = self._term_scores(query.terms)
-        if query.vector is not None:
-            cosine = similarities(self.matrix, query.vector)
-            result["dense"] = _standardised(cosine[:count])
-            asked = np.full(count, -1.0, dtype=np.float32)
-            np.maximum.at(asked, self._owner[count:], cosine[count:])
-            result["asked"] = np.maximum(0, asked)
-            result["soft_terms"] = self._term_scores(query.soft_terms)
-        assert all(len(values) == count for values in result.values())
         return result
+
+    def dense_features(self, query: Query, cosine: Array) -> dict[str, Array]:
+        """The features that come from `cosine`, the similarity of every vector row (documents, then questions) to the query."""
+        count = self.info.documents
+        sample = cosine[self._sample]
+        asked = np.zeros(count, dtype=np.float32)
+        owners = self._owner[count:]
+        if len(owners):
+            starts = np.flatnonzero(np.diff(owners, prepend=-1))
+            asked[owners[starts]] = np.maximum(0, np.maximum.reduceat(cosine[count:], starts))
+        return {
+            # In standard deviations from the corpus mean, so that weights hold for any embedder and corpus.
+            "dense": (cosine[:count] - np.float32(sample.mean())) / np.float32(float(sample.std()) or 1.0),
+            "asked": asked,
+            "soft_terms": self._term_scores(query.soft_terms),
+        }
+
+    @cached_property
+    def _sample(self) -> npt.NDArray[np.intp]:
+        """Documents that stand for the corpus when a mean similarity is needed."""
+        return np.linspace(0, self.info.documents - 1, min(SAMPLE, self.info.documents)).astype(np.intp)
+
+    def _cosines(self, query: Query, vector: Array, features: Mapping[str, Array], mask: npt.NDArray[np.bool_] | None) -> tuple[Array, Any]:
+        """Similarity of every vector row, and the rows nearest to the query among `mask`.
+
+        With Chroma only rows that can still matter are computed (nearest, best by words, the sample); others get the sample's mean.
+        """
+        vector_mask = None if mask is None else mask[self._owner]
+        if self._store is None:
+            cosine = similarities(self.matrix, vector)
+            return cosine, nearest_rows(cosine, DENSE_CANDIDATES, vector_mask)
+        near = self._store.nearest(vector, DENSE_CANDIDATES, vector_mask)
+        words = weighted(self._ranking.lexical, features)
+        documents = np.union1d(self._owner[near], np.argpartition(-words, min(WORD_CANDIDATES, len(words) - 1))[:WORD_CANDIDATES])
+        known = np.zeros(self.info.documents, dtype=bool)
+        known[documents], known[self._sample] = True, True
+        rows = np.flatnonzero(known[self._owner])
+        found = similarities(self.matrix[rows], vector)
+        cosine = np.full(len(self.matrix), found.mean(), dtype=np.float32)
+        cosine[rows] = found
+        cosine[: self.info.documents][~known] = cosine[self._sample].mean()
+        cosine[self.info.documents :][~known[self._owner[self.info.documents :]]] = 0.0
+        return cosine, near
 
     def _term_scores(self, weights: Mapping[str, float]) -> Array:
         """Σ weight · idf of the term · weight in the document, divided by Σ weight · idf: in [0, 1]."""
@@ -249,49 +278,7 @@ class Searcher:
 
     def mask(self, filters: Filters) -> npt.NDArray[np.bool_] | None:
         """Documents that pass `filters`, or None when all do. Raises BadQuery for a value that no document has."""
-        attributes, parts = self._attributes, []
-        if filters.kind != "any":
-            parts.append(attributes["is_page"] if filters.kind == "page" else ~attributes["is_page"])
-        if filters.repos:
-            parts.append(np.isin(attributes["repo"], [number for name in filters.repos for number in self._repo_numbers(name)]))
-        if filters.archs:
-            parts.append((attributes["archs"] & np.uint64(sum({self._arch_bit(name) for name in filters.archs}))) != 0)
-        if filters.since:
-            parts.append(attributes["day"] >= _since(filters.since))
-        for tag in filters.tags:
-            parts.append(self._tag_mask(tag))
-        return np.logical_and.reduce(parts) if parts else None
-
-    def _repo_numbers(self, name: str) -> list[int]:
-        wanted = name.lower()
-        found = [number for number, repo in enumerate(self.info.repos) if wanted in (repo.lower(), repo.rsplit("/", 1)[-1].lower())]
-        if not found:
-            raise BadQuery(
-                f"--repo {name}: no such repository here. Valid: {', '.join(repo.rsplit('/', 1)[-1] for repo in self.info.repos)}."
-            )
-        return found
-
-    def _arch_bit(self, name: str) -> int:
-        wanted = re.sub(r"[^a-z0-9]", "", name.lower())
-        wanted = re.sub(r"^(sm\d+)[af]$", r"\1", wanted)
-        candidates = [wanted, *(term_id for term_id in self.vocabulary.in_text(name) if self.vocabulary.terms[term_id].kind == "arch")]
-        for candidate in candidates:
-            if candidate in self.info.archs:
-                return 1 << self.info.archs.index(candidate)
-        raise BadQuery(f"--arch {name}: no such architecture here. Valid: {', '.join(self.info.archs)}, or a product name such as B200.")
-
-    def _tag_mask(self, tag: str) -> npt.NDArray[np.bool_]:
-        indptr, rows, _, columns = self._terms
-        ids = [tag] if tag in columns else list(self.vocabulary.in_text(tag))
-        if not ids:
-            import difflib
-
-            near = difflib.get_close_matches(tag.lower(), list(columns), n=5, cutoff=0.4)
-            raise BadQuery(f"--tag {tag}: no such term. Nearest: {', '.join(near) or 'none'}. `kwiki list --terms` shows all.")
-        mask = np.zeros(self.info.documents, dtype=bool)
-        for term_id in ids:
-            mask[rows[int(indptr[columns[term_id]]) : int(indptr[columns[term_id] + 1])]] = True
-        return mask
+        return filter_mask(filters, self.info, self.vocabulary, self._attributes, self._terms)
 
     def rank(self, query: Query, filters: Filters, limit: int, offset: int = 0) -> Ranked:
         """Documents in order of relevance, one row a page, `limit` of them from `offset`."""
@@ -301,10 +288,11 @@ class Searcher:
             return Ranked((), (), {}, 0, tuple(self._notes))
         features = self.features(query)
         candidates = (features["coverage"] > 0) | (features["terms"] > 0)
-        if query.vector is not None and (query.columns or query.terms or float(features["dense"].max()) > UNKNOWN_WORDS_NEED):
-            store = self._store or ExactStore(self.matrix)
-            vector_mask = None if mask is None else mask[self._owner]
-            candidates[self._owner[store.nearest(query.vector, DENSE_CANDIDATES, vector_mask)]] = True
+        if query.vector is not None:
+            cosine, near = self._cosines(query, query.vector, features, mask)
+            features.update(self.dense_features(query, cosine))
+            if query.columns or query.terms or float(features["dense"].max()) > UNKNOWN_WORDS_NEED:
+                candidates[self._owner[near]] = True
         if mask is not None:
             candidates &= mask
         scores = self._scores(features, candidates)
@@ -381,28 +369,10 @@ class Searcher:
 
     def terms_of(self, row: int, limit: int = 12) -> list[str]:
         """Vocabulary ids of a document, heaviest first."""
-        indptr, rows, values, _ = self._terms
-        weights = [
-            (float(values[place]), int(np.searchsorted(indptr, place, side="right")) - 1)
-            for place in np.flatnonzero(np.asarray(rows) == row)
-        ]
-        ids = list(self.vocabulary.terms)
-        return [ids[column] for _, column in sorted(weights, key=lambda entry: (-entry[0], ids[entry[1]]))[:limit]]
+        start, end = (int(place) for place in self._array("document_terms.indptr")[row : row + 2])
+        ids = self._term_ids
+        return [ids[int(column)] for column in self._array("document_terms.columns")[start:end][:limit]]
 
-
-def _standardised(values: Array) -> Array:
-    """Values in standard deviations from their mean, so that weights hold for any embedder and corpus."""
-    standard: Array = (values - np.float32(values.mean())) / np.float32(float(values.std()) or 1.0)
-    return standard
-
-
-def _since(text: str) -> int:
-    try:
-        return day_number(str(np.datetime64(text, "D")))
-    except ValueError:
-        raise BadQuery(f"--since {text}: not a date. Valid: 2025-06-30, 2025-06 or 2025.") from None
-
-
-def query_terms(query: Query, vocabulary: Vocabulary) -> Sequence[Term]:
-    """The vocabulary terms that a query names, for the reader."""
-    return [vocabulary.terms[term_id] for term_id in query.terms]
+    @cached_property
+    def _term_ids(self) -> list[str]:
+        return list(self.vocabulary.terms)

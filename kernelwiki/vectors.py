@@ -1,4 +1,4 @@
-"""Vector stores: which documents are nearest to a query vector. Exact over a memory-mapped file, or a Chroma collection."""
+"""Vector stores: which vectors are nearest to a query. Exactly over a memory-mapped file, or from a Chroma collection."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BLOCK = 32_768
 
 
 class VectorStore(Protocol):
-    """Cosine similarity of documents (by row) with a query vector."""
+    """Something that finds the vector rows nearest to a query without scanning them all."""
 
     name: str
 
     def nearest(self, vector: Vectors, count: int, mask: Mask | None) -> npt.NDArray[np.intp]:
-        """Rows of the `count` most similar documents among `mask`, best first."""
+        """Rows of the `count` most similar vectors among `mask`, best first."""
         ...
 
 
@@ -37,38 +37,30 @@ def similarities(matrix: Vectors, vector: Vectors) -> Vectors:
     return result
 
 
-class ExactStore:
-    """Every similarity, computed: exact, filters are free, 1.2 ms at 20,000 documents."""
-
-    name = "exact"
-
-    def __init__(self, matrix: Vectors) -> None:
-        self._matrix = matrix
-
-    def nearest(self, vector: Vectors, count: int, mask: Mask | None) -> npt.NDArray[np.intp]:
-        scores = similarities(self._matrix, vector)
-        if mask is not None:
-            scores = np.where(mask, scores, np.float32(-2))
-            count = min(count, int(mask.sum()))
-        count = min(count, len(scores))
-        if not count:
-            return np.zeros(0, dtype=np.intp)
-        top = np.argpartition(-scores, count - 1)[:count]
-        return top[np.lexsort((top, -scores[top]))]
+def nearest_rows(scores: Vectors, count: int, mask: Mask | None) -> npt.NDArray[np.intp]:
+    """Rows of the `count` greatest `scores` among `mask`, best first, ties by row."""
+    if mask is not None:
+        scores = np.where(mask, scores, np.float32(-2))
+        count = min(count, int(mask.sum()))
+    count = min(count, len(scores))
+    if not count:
+        return np.zeros(0, dtype=np.intp)
+    top = np.argpartition(-scores, count - 1)[:count]
+    return top[np.lexsort((top, -scores[top]))]
 
 
 class ChromaStore:
-    """A Chroma collection, embedded in the index folder or on a server. Filters that Chroma cannot apply fall back to over-fetching."""
+    """A Chroma collection, embedded in the index folder or on a server."""
 
     def __init__(self, collection: Any, matrix: Vectors, name: str) -> None:
         self._collection = collection
-        self._exact = ExactStore(matrix)
+        self._matrix = matrix
         self.name = name
 
     def nearest(self, vector: Vectors, count: int, mask: Mask | None) -> npt.NDArray[np.intp]:
         if mask is not None:
             # Chroma's metadata filters cost 30-300 ms; the exact scan with a mask costs a few.
-            return self._exact.nearest(vector, count, mask)
+            return nearest_rows(similarities(self._matrix, vector), count, mask)
         count = min(count, self._collection.count())
         answer = self._collection.query(query_embeddings=[vector.tolist()], n_results=count, include=[])
         return np.array([int(row) for row in answer["ids"][0]], dtype=np.intp)

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kernelwiki.errors import BadQuery, IndexUnusable, NotFound
+from kernelwiki.filters import Filters
 from kernelwiki.hits import make_hit
 from kernelwiki.home import Places, find_places, temporary_home
 from kernelwiki.index import IndexInfo, Progress, complete_indexes, ensure_index, read_info, wanted_version
 from kernelwiki.model import Answer, Hit, Page, Record, Term
 from kernelwiki.pages import read_page
-from kernelwiki.search import Filters, Searcher
+from kernelwiki.search import Searcher
 
 CHECK_SECONDS = 1.0
 MAX_LIMIT = 5_000
@@ -109,7 +110,7 @@ class Wiki:
         filters = Filters(kind, _several(repo), _several(arch), _several(tag), since)
         understood = searcher.understand(query)
         ranked = searcher.rank(understood, filters, limit, offset)
-        hits = tuple(make_hit(searcher, self.places, understood, ranked, place) for place in range(len(ranked.rows)))
+        hits = tuple(make_hit(searcher, understood, ranked, place) for place in range(len(ranked.rows)))
         notes = [self._note] if self._note else []
         if not understood.tokens:
             notes.append("the query has no words: type what you look for, for example `kwiki search tcgen05`")

@@ -23,6 +23,7 @@ from kernelwiki.home import find_places
 from kernelwiki.index import ensure_index
 from kernelwiki.rank import weighted
 from kernelwiki.search import Query, Searcher
+from kernelwiki.vectors import similarities
 
 FIRST = ("title", "path", "questions", "coverage", "dense", "asked", "terms", "soft_terms")
 FINAL = (*FIRST, "feedback")
@@ -125,6 +126,7 @@ def examples_of(
         vector = mine["q"][index]
         query = Query(plain.text, plain.tokens, plain.columns, plain.terms, searcher._near_terms(vector), vector)
         features = searcher.features(query)
+        features.update(searcher.dense_features(query, similarities(searcher.matrix, vector)))
         gains = np.zeros(searcher.info.documents, dtype=np.float32)
         for record_id, grade in row["grades"].items():
             if record_id in place:

@@ -84,7 +84,8 @@ def run_file(searcher: Searcher, questions: list[dict[str, Any]], target: Path) 
 def scored(run: Path, questions: Path, universe: Path) -> dict[str, float]:
     """nDCG@10 of a run by the scorer, for all questions and each kind."""
     command = [sys.executable, str(EVAL / "score_retrieval.py"), str(run), "--eval", str(questions), "--universe", str(universe)]
-    output = subprocess.run([*command, "--condense", str(EVAL / "judged_universe.txt"), "--by", "kind"], capture_output=True, text=True, check=True).stdout
+    command += ["--condense", str(EVAL / "judged_universe.txt"), "--by", "kind"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = output.splitlines()
     values = {"all": float(lines[1].split("nDCG@10")[1].split()[0])}
     for line in lines[2:]:
@@ -105,7 +106,8 @@ def own_topics(searcher: Searcher, questions: list[dict[str, Any]]) -> float:
 
 
 def main() -> None:
-    own = [json.loads(line) for path in sorted((ROOT / "training" / "queries").glob("topics_*.jsonl")) for line in path.open(encoding="utf-8")]
+    topics = sorted((ROOT / "training" / "queries").glob("topics_*.jsonl"))
+    own = [json.loads(line) for path in topics for line in path.open(encoding="utf-8")]
     lines = ["| ranking | pooled | api | plain | symptom | cited | own topics |", "| --- | --- | --- | --- | --- | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
         wiki = Wiki.open(store="exact")
@@ -122,8 +124,9 @@ def main() -> None:
             numbers = [pooled["all"], pooled["api"], pooled["plain"], pooled["symptom"], values["cited"]["all"], own_topics(searcher, own)]
             lines.append(f"| {name} | " + " | ".join(f"{number:.3f}" for number in numbers) + " |")
             print(lines[-1], flush=True)
-    text = __doc__ or ""
-    head = f"# Retrieval quality (nDCG@10)\n\n{text.split('    ./run')[0].strip()}\n\nCommand: `./run bench retrieval`. {text.split('RETRIEVAL.md)')[1].strip()}\n\n"
+    first, rest = (__doc__ or "").split("    ./run")
+    rest = rest.split("RETRIEVAL.md)")[1]
+    head = f"# Retrieval quality (nDCG@10)\n\n{first.strip()}\n\nCommand: `./run bench retrieval`. {rest.strip()}\n\n"
     (Path(__file__).parent / "RETRIEVAL.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 
 

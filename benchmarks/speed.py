@@ -49,7 +49,8 @@ times = []
 for _ in range(rounds):
     for query in queries:
         started = time.perf_counter(); wiki.search(query, **options); times.append(time.perf_counter() - started)
-print(json.dumps({"open": opened, "first": first, "times": times, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"open": opened, "first": first, "times": times, "peak_mb": peak}))
 """
 
 
@@ -69,7 +70,12 @@ def warm(environment: dict[str, str], store: str, options: dict[str, str] | None
     output = subprocess.run([sys.executable, "-c", _WARM, argument], env=environment, check=True, capture_output=True, text=True).stdout
     data = json.loads(output)
     times = sorted(data["times"])
-    return {"median": statistics.median(times) * 1e3, "p95": times[int(len(times) * 0.95)] * 1e3, "peak_mb": data["peak_mb"], "first": data["first"] * 1e3}
+    return {
+        "median": statistics.median(times) * 1e3,
+        "p95": times[int(len(times) * 0.95)] * 1e3,
+        "peak_mb": data["peak_mb"],
+        "first": data["first"] * 1e3,
+    }
 
 
 def build(environment: dict[str, str], *options: str) -> tuple[float, float]:
@@ -100,15 +106,17 @@ def table(label: str, environment: dict[str, str]) -> list[str]:
     first, first_peak = build(environment, "--no-chroma")
     chroma, _ = build(environment)
     times = cold(environment)
-    lines = [f"| {label} | index build, lexical + vectors | {first:.1f} s, peak {first_peak:.0f} MB |"]
-    lines.append(f"| {label} | adding the Chroma collection | {chroma:.1f} s |")
-    lines.append(f"| {label} | cold `kwiki search` | median {statistics.median(times):.2f} s (min {min(times):.2f}, max {max(times):.2f}, n={len(times)}) |")
-    for name, store, options in (("exact", "exact", {}), ("exact, --arch sm100", "exact", {"arch": "sm100"}), ("Chroma embedded", "chroma", {})):
+    spread = f"min {min(times):.2f}, max {max(times):.2f}, n={len(times)}"
+    lines = [
+        f"| {label} | index build, lexical + vectors | {first:.1f} s, peak {first_peak:.0f} MB |",
+        f"| {label} | adding the Chroma collection | {chroma:.1f} s |",
+        f"| {label} | cold `kwiki search` | median {statistics.median(times):.2f} s ({spread}) |",
+    ]
+    ways = (("exact", "exact", {}), ("exact, arch sm100", "exact", {"arch": "sm100"}), ("Chroma embedded", "chroma", {}))
+    for name, store, options in ways:
         result = warm(environment, store, options)
-        lines.append(
-            f"| {label} | warm API, {name} | median {result['median']:.1f} ms, p95 {result['p95']:.1f} ms, first call {result['first']:.0f} ms, "
-            f"peak {result['peak_mb']:.0f} MB |"
-        )
+        speed = f"median {result['median']:.1f} ms, p95 {result['p95']:.1f} ms"
+        lines.append(f"| {label} | warm API, {name} | {speed}, first call {result['first']:.0f} ms, peak {result['peak_mb']:.0f} MB |")
     for line in lines:
         print(line, flush=True)
     return lines
@@ -117,14 +125,15 @@ def table(label: str, environment: dict[str, str]) -> list[str]:
 def main() -> None:
     lines = ["| corpus | what | measured |", "| --- | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "KWIKI_HOME": str(Path(folder) / "home"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        search_path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "KWIKI_HOME": str(Path(folder) / "home"), "PATH": search_path}
         lines += table("shipped", environment)
         if "--large" in sys.argv:
             shutil.rmtree(environment["KWIKI_HOME"])
             corpus = large_corpus(Path(folder))
             lines += table(f"{LARGE:,} records", {**environment, "KWIKI_CORPUS": str(corpus)})
     head = "# Speed and memory\n\nCommand: `./run bench speed --large`. "
-    head += f"{os.cpu_count()} cores ({platform.machine()}), CPython {platform.python_version()}, no GPU, other work on the machine at times.\n\n"
+    head += f"{os.cpu_count()} cores ({platform.machine()}), CPython {platform.python_version()}, no GPU.\n\n"
     (Path(__file__).parent / "SPEED.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -29,7 +29,7 @@ def ingest() -> None:
 def records(files: tuple[Path, ...], out: Path | None, dry_run: bool, as_json: bool) -> None:
     """Import FILES of merged pull requests (JSON lines, .gz or plain; X.diffs.jsonl.gz beside X.prs.jsonl.gz is used).
 
-    Exit codes: 0 ok, 2 usage, 4 unreadable input.
+    Exit codes: 0 ok, 2 usage, 4 unreadable input (also when no line was a pull request).
     """
     from kernelwiki.progress import progress_bar
 
@@ -61,6 +61,8 @@ def records(files: tuple[Path, ...], out: Path | None, dry_run: bool, as_json: b
         click.echo(f"{tally.read} read, {tally.kept} kept, {tally.left_out} left out by the policy, {len(tally.rejected)} rejected")
     for reason in tally.rejected[:20]:
         click.echo(f"rejected {reason}", err=True)
+    if tally.read and tally.read == len(tally.rejected):
+        sys.exit(CorpusUnreadable.exit_code)
 
 
 @ingest.command()

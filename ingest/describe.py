@@ -15,9 +15,10 @@ from kernelwiki.vocabulary import Vocabulary
 _IDENTIFIER = re.compile(r"(?<![\w/@#])(?:--)?([A-Za-z_]\w*(?:(?:::|\.|-)\w+)*)(?![\w@/])")
 _HUNK_CONTEXT = re.compile(r"^@@ [^@]+ @@ (.+)$", re.M)
 _CONTEXT_NAME = re.compile(r"\b([A-Za-z_]\w{5,})\s*[(<:{]|\bclass (\w{6,})|\bstruct (\w{6,})")
-_MARKUP = re.compile(r"<!--.*?-->|```.*?```|https?://\S+|\S+@\S+|<[^>\s][^>]*>", re.S)
+_MARKUP = re.compile(r"<!--.*?-->|```.*?```|https?://\S+|\S+@\S+|<[^>\s][^>]*>|(?<!\w)@[\w-]+", re.S)
 _BOILERPLATE = re.compile(
-    r"^#+ .*(?:checklist|reviewer notes|related issues|pre-commit|tests).*$.*?(?=^#+ |\Z)|^\s*- \[[ x]\].*$", re.I | re.M | re.S
+    r"^#+ [^\n]*(?:checklist|reviewer notes|related issues|pre-commit|tests)[^\n]*$.*?(?=^#+ |\Z)|^[ \t]*- \[[ xX]\][^\n]*$",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _MAX_IDENTIFIERS = 40
 _MAX_BODY = 20_000

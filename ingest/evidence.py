@@ -41,6 +41,10 @@ class Pattern:
         return found
 
 
+# A line that is nothing but a comment (C, C++ or Python), preprocessor directives aside.
+_COMMENT = re.compile(r"^\s*(?://|\*|/\*|#(?!\s*(?:if|elif|ifdef|ifndef|define|include|pragma)))")
+
+
 @dataclass(frozen=True)
 class Extractor:
     """The patterns and limits of `evidence.yaml`, compiled."""
@@ -70,7 +74,10 @@ class Extractor:
                 continue
             if added.path not in by_path:
                 by_path[added.path] = tuple(p for p in self.patterns if p.applies_to(added.path))
+            comment = bool(_COMMENT.match(added.text))
             for pattern in by_path[added.path]:
+                if comment and pattern.kind == "arch":
+                    continue  # A remark about an architecture is no support for it.
                 for name in pattern.names(added.text):
                     clean = self._clean(pattern.kind, name)
                     if clean:

@@ -14,8 +14,10 @@ from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.home import Places
 from kernelwiki.model import Record, Section, Source, Term
 from kernelwiki.pages import KINDS, page_files, page_id, sections, split_front_matter
+from kernelwiki.references import references
 
 MAX_WORDS = 1_800
+MAX_LINE = 50_000  # longer than any file of the corpus
 ARCH = re.compile(r"^(sm\d{2,3}|gfx[0-9a-f]{3,4})$")
 _HEADING_ONLY = re.compile(r"^(#+ |\||```|---|$)")
 
@@ -39,14 +41,14 @@ class SourceForm(BaseModel):
     url: str = ""
     id: str = ""
     path: str = ""
-    line: int | None = None
+    line: int | None = Field(default=None, gt=0)
     sha: str = ""
 
     @model_validator(mode="after")
     def _complete(self) -> SourceForm:
         if self.kind == "doc" and not (self.title and re.match(r"^https://\S+$", self.url)):
             raise ValueError("a doc source needs title and an https url")
-        if self.kind != "doc" and not re.match(r"^[\w.-]+#\d+$", self.id):
+        if self.kind != "doc" and not re.match(r"^(?:[\w.-]+/)?[\w.-]+#\d+$", self.id):
             raise ValueError("a pr or evidence source needs an id like cutlass#3021")
         if self.kind == "evidence" and not (self.path and self.line and re.match(r"^[0-9a-f]{40}$", self.sha)):
             raise ValueError("an evidence source needs path, line and a 40-digit sha")
@@ -91,6 +93,9 @@ def _check_records(places: Places, records: dict[str, Record]) -> Iterator[Probl
         return
     for name, entry in files.items():
         count = 0
+        if "/" in name or "\\" in name:
+            yield Problem("records", name, "a record file stands in the records folder itself")
+            continue
         try:
             for record in read_record_file(places.records / name, entry["sha256"]):
                 count += 1
@@ -99,8 +104,8 @@ def _check_records(places: Places, records: dict[str, Record]) -> Iterator[Probl
         except CorpusUnreadable as error:
             yield Problem("records", name, str(error))
             continue
-        if count != entry["records"]:
-            yield Problem("records", name, f"the manifest says {entry['records']} records, the file has {count}")
+        if count != entry.get("records"):
+            yield Problem("records", name, f"the manifest says {entry.get('records')} records, the file has {count}")
 
 
 def check_record(record: Record) -> Iterator[Problem]:
@@ -198,8 +203,11 @@ def _check_source(name: str, source: Source, records: Mapping[str, Record]) -> I
     if source.kind == "evidence":
         if source.sha != record.merge_sha:
             yield Problem("source", name, f"{source.key}: {source.sha[:12]} is not the merge SHA of {source.id}")
-        if source.path not in {file.path for file in record.files}:
+        changed = {file.path: file for file in record.files}
+        if source.path not in changed:
             yield Problem("source", name, f"{source.key}: {source.id} does not change {source.path}")
+        elif (source.line or 0) > MAX_LINE:
+            yield Problem("source", name, f"{source.key}: no file has {source.line} lines")
 
 
 def _check_citations(name: str, parts: Iterable[Section], sources: Mapping[str, Source]) -> Iterator[Problem]:
@@ -229,17 +237,21 @@ def uncited_claims(text: str) -> list[str]:
 
 
 def _check_links(name: str, body: str, path: Path, pages: set[str], records: Mapping[str, Record]) -> Iterator[Problem]:
-    for target in re.findall(r"\]\(([^)\s]+)\)", body):
-        if target.startswith(("https://", "#")):
-            continue
-        linked = (path.parent / target.split("#", 1)[0]).resolve()
-        if f"{linked.parent.name}/{linked.stem}" not in pages:
-            yield Problem("link", name, f"{target} leads nowhere")
     prose = re.sub(r"^```.*?^```", "", body, flags=re.S | re.M)
-    repos = {record_id.split("#", 1)[0] for record_id in records}
-    for record_id in set(re.findall(r"(?<![\w/^#-])([A-Za-z][\w.-]*#\d+)\b", prose)):
-        if record_id.split("#", 1)[0] in repos and record_id not in records:
-            yield Problem("link", name, f"{record_id} is not in the knowledge base")
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        file, _, anchor = target.partition("#")
+        linked = (path.parent / file).resolve() if file else path.resolve()
+        if target.startswith("https://"):
+            continue
+        if linked.suffix != ".md" or not linked.is_file() or linked.parent.parent != path.resolve().parent.parent:
+            yield Problem("link", name, f"{target} leads nowhere")
+        elif anchor and anchor not in {part.slug for part in sections(split_front_matter(linked.read_text(encoding="utf-8"), linked)[1])}:
+            yield Problem("link", name, f"{target}: {page_id(linked)} has no section {anchor}")
+    repos = {record_id.split("#", 1)[0].rsplit("/", 1)[-1].lower() for record_id in records}
+    known = {record_id.lower() for record_id in records}
+    for reference in dict.fromkeys(references(re.sub(r"\[\^[^\]]*\]", "", prose))):
+        if reference.repo in repos and not {reference.short, reference.full} & known:
+            yield Problem("link", name, f"{reference.short} is not in the knowledge base")
     for page in set(re.findall(r"`((?:hardware|technique|kernel|pattern|migration|language)/[a-z0-9-]+)`", prose)):
         if page not in pages:
             yield Problem("link", name, f"page {page} does not exist")

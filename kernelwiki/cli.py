@@ -206,11 +206,13 @@ def status(as_json: bool) -> None:
 
 
 @index.command(epilog=EPILOG)
-def path() -> None:
+@_json
+def path(as_json: bool) -> None:
     """Print the folder of the indexes."""
     from kernelwiki.home import find_places
 
-    click.echo(find_places().indexes)
+    folder = str(find_places().indexes)
+    _print(as_json, lambda: {"path": folder}, lambda: folder)
 
 
 def main() -> None:

@@ -39,7 +39,9 @@ def filter_mask(
     if filters.repos:
         parts.append(np.isin(attributes["repo"], [number for name in filters.repos for number in _repo_numbers(info, name)]))
     if filters.archs:
-        parts.append((attributes["archs"] & np.uint64(sum({_arch_bit(info, vocabulary, name) for name in filters.archs}))) != 0)
+        wanted = np.zeros(len(info.archs), dtype=bool)
+        wanted[[_arch_number(info, vocabulary, name) for name in filters.archs]] = True
+        parts.append((attributes["archs"] & np.packbits(wanted)).any(axis=1))
     if filters.since:
         parts.append(attributes["day"] >= _since(filters.since))
     for tag in filters.tags:
@@ -55,13 +57,13 @@ def _repo_numbers(info: IndexInfo, name: str) -> list[int]:
     return found
 
 
-def _arch_bit(info: IndexInfo, vocabulary: Vocabulary, name: str) -> int:
+def _arch_number(info: IndexInfo, vocabulary: Vocabulary, name: str) -> int:
     wanted = re.sub(r"[^a-z0-9]", "", name.lower())
     wanted = re.sub(r"^(sm\d+)[af]$", r"\1", wanted)
     candidates = [wanted, *(term_id for term_id in vocabulary.in_text(name) if vocabulary.terms[term_id].kind == "arch")]
     for candidate in candidates:
         if candidate in info.archs:
-            return 1 << info.archs.index(candidate)
+            return info.archs.index(candidate)
     raise BadQuery(f"--arch {name}: no such architecture here. Valid: {', '.join(info.archs)}, or a product name such as B200.")
 
 
@@ -80,7 +82,10 @@ def _tag_mask(info: IndexInfo, vocabulary: Vocabulary, terms: TermMatrix, tag: s
 
 
 def _since(text: str) -> int:
+    """Day number of a date given as year, month or day."""
     try:
+        if not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", text):
+            raise ValueError(text)
         return day_number(str(np.datetime64(text, "D")))
-    except ValueError:
+    except (TypeError, ValueError):
         raise BadQuery(f"--since {text}: not a date. Valid: 2025-06-30, 2025-06 or 2025.") from None

@@ -13,7 +13,7 @@ from kernelwiki.tokens import tokenize
 
 MAX_EVIDENCE = 3
 SNIPPET = 280
-PAGE_URL = "https://github.com/kernel-skills/kernel-skills/blob/main/corpus/pages/{id}.md"
+PAGE_URL = "kwiki://page/{id}"  # the address that the MCP server serves; `kwiki show ID` reads it
 
 
 def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hit:
@@ -99,7 +99,8 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
     located = [item for item in record.evidence if item.path]
     ranked = sorted(located, key=value, reverse=True)
     telling = [item for item in ranked if value(item)[0] > 0]
-    return (telling or ranked)[:MAX_EVIDENCE]
+    places = {(item.path, item.line): item for item in reversed(telling or ranked)}
+    return [item for item in (telling or ranked) if places[item.path, item.line] is item][:MAX_EVIDENCE]
 
 
 _KIND_ORDER = {

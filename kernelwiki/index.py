@@ -161,6 +161,8 @@ def _write_parts(beside: Path, places: Places, embedder_name: str, progress: Pro
     from kernelwiki.records import record_to_json
     from kernelwiki.vocabulary import Vocabulary, read_terms
 
+    if embedder_name:
+        make_embedder(places, embedder_name)  # A missing package or model must be said before the work, not after it.
     terms = read_terms(places.vocabulary)
     vocabulary = Vocabulary.of(terms)
     records, pages, questions = all_records(places), read_pages(places.pages), read_questions(places.questions)
@@ -251,14 +253,14 @@ def _write_attributes(beside: Path, documents: Iterable[Any], archs: Sequence[st
     """What filters and the ranker need of each document, one array each."""
     rows = list(documents)
     groups = {group: number for number, group in enumerate(dict.fromkeys(document.group for document in rows))}
-    arch_bit = {arch: 1 << number for number, arch in enumerate(archs)}
     repo_number = {repo: number for number, repo in enumerate(repos)}
     arrays: dict[str, npt.NDArray[Any]] = {
         "group": np.array([groups[document.group] for document in rows], dtype=np.int32),
         "is_page": np.array([document.kind == "page" for document in rows], dtype=bool),
         "repo": np.array([repo_number.get(document.repo, -1) for document in rows], dtype=np.int32),
         "day": np.array([day_number(document.merged_at) for document in rows], dtype=np.int32),
-        "archs": np.array([sum(arch_bit[arch] for arch in document.archs) for document in rows], dtype=np.uint64),
+        # One bit an architecture, in the order of `archs`, eight to a byte.
+        "archs": np.packbits([[arch in document.archs for arch in archs] for document in rows], axis=1),
     }
     for name, array in arrays.items():
         np.save(beside / f"{name}.npy", array)

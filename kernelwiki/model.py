@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import quote
 
 Kind = Literal["page", "pr"]
 Match = Literal["strong", "fair", "weak"]
@@ -68,7 +69,7 @@ class Record:
 
     def blob_url(self, path: str, line: int | None = None) -> str:
         """Address of a file (and line) at the merge SHA."""
-        return f"https://github.com/{self.repo}/blob/{self.merge_sha}/{path}" + (f"#L{line}" if line else "")
+        return f"https://github.com/{self.repo}/blob/{self.merge_sha}/{quote(path)}" + (f"#L{line}" if line else "")
 
 
 @dataclass(frozen=True)

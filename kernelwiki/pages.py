@@ -88,7 +88,8 @@ def sections(body: str) -> Iterator[Section]:
     for token, inline in pairwise(tokens):
         if token.type == "heading_open" and token.tag == "h2" and token.map:
             starts.append((token.map[0], token.map[1], inline.content))
-    for (_, begin, heading), end in zip(starts, [*(start for start, _, _ in starts[1:]), len(lines)], strict=True):
+    ends = [start for start, _, _ in starts[1:]] + [len(lines)]
+    for (_, begin, heading), end in zip(starts, ends, strict=False):
         text = "\n".join(lines[begin:end]).strip()
         yield Section(slug(heading), heading, text, tuple(dict.fromkeys(_CITATION.findall(text))))
 

@@ -136,6 +136,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CorpusUnreadable(f"{path}: not a manifest ({error}). Reinstall kernel-skills or restore the file.") from error
     if not isinstance(manifest, dict) or manifest.get("schema_version") != RECORDS_SCHEMA or "files" not in manifest:
         raise CorpusUnreadable(f"{path}: schema_version must be {RECORDS_SCHEMA}. Install the matching kernel-skills version.")
+    files = manifest["files"]
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()):
+        raise CorpusUnreadable(f"{path}: `files` must name each record file with its sha256. Reinstall kernel-skills or ingest again.")
     return manifest
 
 
@@ -163,5 +166,5 @@ def read_record_file(path: Path, sha256: str | None = None) -> Iterator[Record]:
         if line:
             try:
                 yield record_from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise CorpusUnreadable(f"{path}:{number}: not a record ({error!r}).") from error

@@ -13,23 +13,41 @@ from kernelwiki.pages import without_citations
 from kernelwiki.trace import Link
 
 SCHEMA_VERSION = 1
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def clean(text: str) -> str:
-    """Text without control and direction characters: titles and names come from strangers."""
-    return _CONTROL.sub("", text)
+    """One line without control, direction, invisible and tag characters: titles and names come from strangers."""
+    return _CONTROL.sub("", re.sub(r"[\t\n\r\x0b\x0c]+", " ", text))
+
+
+def clean_lines(text: str) -> str:
+    """The same for text of several lines, which stay."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def clean_data(data: Any) -> Any:
+    """Every string inside `data`, cleaned."""
+    if isinstance(data, str):
+        return clean_lines(data)
+    if isinstance(data, Mapping):
+        return {clean(str(key)): clean_data(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [clean_data(value) for value in data]
+    return data
 
 
 def to_json(data: Mapping[str, Any]) -> str:
-    """One JSON document with `schema_version` first."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, **data}, ensure_ascii=False, indent=2)
+    """One JSON document with `schema_version` first; strings are cleaned."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **clean_data(data)}, ensure_ascii=False, indent=2)
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
     """An answer in the shape of the public contract."""
     return {
-        "query": clean(answer.query),
+        "query": answer.query,
         "total": answer.total,
         "results": [hit_json(hit) for hit in answer.hits],
         "terms": list(answer.terms),
@@ -41,17 +59,17 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 def hit_json(hit: Hit) -> dict[str, Any]:
     """One hit; `repo`, `number` and `merged_at` only for pull requests, `line` and `text` only where known."""
     data = {key: value for key, value in asdict(hit).items() if value is not None}
-    data["evidence"] = [locator_json(item) for item in hit.evidence]
-    data["title"], data["snippet"] = clean(hit.title), clean(hit.snippet)
-    return data
+    return data | {"evidence": [locator_json(item) for item in hit.evidence]}
 
 
 def locator_json(item: Locator) -> dict[str, Any]:
-    return {key: clean(value) if isinstance(value, str) else value for key, value in asdict(item).items() if value is not None}
+    return {key: value for key, value in asdict(item).items() if value is not None}
 
 
 def answer_text(answer: Answer) -> str:
     """An answer as text: one block a hit."""
+    if not answer.hits and answer.total:
+        return f"0 of {answer.total} shown: --limit or --offset leaves none."
     if not answer.hits:
         lines = [f"No match for {clean(answer.query)[:200]!r}."]
         if answer.suggestions:
@@ -65,8 +83,8 @@ def hit_text(hit: Hit) -> str:
     date = f" · {hit.merged_at[:10]}" if hit.merged_at else ""
     archs = f" · {' '.join(hit.archs)}" if hit.archs else ""
     lines = [f"{hit.id} · {hit.match}{date}{archs}", f"  {clean(hit.title)}", f"  {clean(hit.snippet)}"]
-    lines += [f"  {clean(item.text or '')} {item.url}".rstrip() for item in hit.evidence[:2] if item.line]
-    lines.append(f"  {hit.url}")
+    lines += [f"  {clean(item.text or '')} {clean(item.url)}".rstrip() for item in hit.evidence[:2] if item.line]
+    lines.append(f"  {clean(hit.url)}")
     return "\n".join(lines)
 
 
@@ -114,7 +132,7 @@ def links_text(links: Sequence[Link], limit: int = 0) -> str:
     for link in links[: limit or None]:
         place = f" {clean(link.path)}:{link.line}" if link.line else f" {clean(link.path)}" if link.path else ""
         sha = f" @ {link.sha[:12]}" if link.sha and link.path else ""
-        rows.append(f"{link.kind}: {clean(link.name)}{place}{sha} {link.url}".rstrip())
+        rows.append(f"{link.kind}: {clean(link.name)}{place}{sha} {clean(link.url)}".rstrip())
     if limit and len(links) > limit:
         rows.append(f"… {len(links) - limit} more links (--all shows them)")
     return "\n".join(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from kernelwiki.home import Places
 from kernelwiki.index import IndexInfo, make_embedder
 from kernelwiki.lexical import LexicalIndex
 from kernelwiki.rank import Array, Ranking, default_ranking, weighted
+from kernelwiki.references import Reference, references
 from kernelwiki.tokens import query_tokens
 from kernelwiki.vectors import VectorStore, nearest_rows, similarities
 from kernelwiki.vocabulary import Vocabulary, term_from_yaml
@@ -29,13 +29,13 @@ MAX_QUERY = 10_000
 DENSE_CANDIDATES = 1_000
 WORD_CANDIDATES = 2_000
 SAMPLE = 2_000
+ANCHORED_COVERAGE = 0.5  # some document must hold half of the query's rarity before any hit is called strong
 SOFT_TERMS = 20
 SOFT_TEMPERATURE = 0.08  # a term 0.08 less similar than the best counts 1/e of it
 FEEDBACK_DOCUMENTS = 10
 FEEDBACK_CANDIDATES = 3_000
 UNKNOWN_WORDS_NEED = 5.0  # standard deviations of similarity that a query without one known word must reach
 FEEDBACK_TEMPERATURE = 2.0
-_RECORD_ID = re.compile(r"\b([\w.-]+(?:/[\w.-]+)?#\d+)\b|github\.com/[\w.-]+/([\w.-]+)/pull/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,9 @@ class Searcher:
     @cached_property
     def row_of(self) -> dict[str, int]:
         """Rows by lower-case document id; a page id leads to its first section."""
-        rows = {name.lower(): row for row, name in reversed(list(enumerate(self.ids)))}
-        for row, name in reversed(list(enumerate(self.ids))):
-            if "/" in name.split("#", 1)[0] and name.split("#", 1)[0].lower() not in rows:
-                rows[name.split("#", 1)[0].lower()] = row
+        rows = {name.lower(): row for row, name in enumerate(self.ids)}
+        for row in range(self.info.records, len(self.ids)):
+            rows.setdefault(self.ids[row].split("#", 1)[0].lower(), row)
         return rows
 
     @cached_property
@@ -332,18 +331,30 @@ class Searcher:
 
     def _named_rows(self, text: str, mask: npt.NDArray[np.bool_] | None) -> list[int]:
         """Rows of the pull requests that the query names by id or address."""
-        found = []
-        for match in _RECORD_ID.finditer(text):
-            name = match.group(1) or f"{match.group(2)}#{match.group(3)}"
-            row = self.row_of.get(name.rsplit("/", 1)[-1].lower())
-            if row is not None and (mask is None or mask[row]):
-                found.append(row)
-        return list(dict.fromkeys(found))
+        found = [self.row_of_reference(reference) for reference in references(text)]
+        return list(dict.fromkeys(row for row in found if row is not None and (mask is None or mask[row])))
+
+    def row_of_reference(self, reference: Reference) -> int | None:
+        """Row of the pull request that is meant, or None. A given owner must be the record's own."""
+        row = self.row_of.get(reference.full) if reference.owner else None
+        if row is None:
+            row = self.row_of.get(reference.short)
+            if row is not None and reference.owner:
+                repo = self.info.repos[int(self._attributes["repo"][row])]
+                row = row if repo.lower() == f"{reference.owner}/{reference.repo}" else None
+        return row
 
     def label(self, features: Mapping[str, Array], row: int) -> str:
-        """strong, fair or weak by the estimated probability that the document answers the query (see `Ranking.certainty`)."""
+        """strong, fair or weak by the estimated probability that the document answers the query (see `Ranking.certainty`).
+
+        A document that shares no word and no vocabulary term with the query is a weak hit however near its vector is, and a query
+        of which most words are unknown to the index and that names no term has no strong hits: similarity alone cannot tell.
+        """
+        if not features["coverage"][row] and not features["terms"][row]:
+            return "weak"
         chance = self._ranking.chance({name: float(values[row]) for name, values in features.items()})
-        return "strong" if chance >= self._ranking.strong else "fair" if chance >= self._ranking.fair else "weak"
+        anchored = bool(features["terms"].any()) or float(features["coverage"].max()) >= ANCHORED_COVERAGE
+        return "strong" if chance >= self._ranking.strong and anchored else "fair" if chance >= self._ranking.fair else "weak"
 
     def document(self, row: int) -> dict[str, Any]:
         """The stored document of a row: a record, or {"page", "section"}."""
@@ -367,11 +378,11 @@ class Searcher:
                 near.setdefault(word)
         return list(near)[:6]
 
-    def terms_of(self, row: int, limit: int = 12) -> list[str]:
+    def terms_of(self, row: int) -> list[str]:
         """Vocabulary ids of a document, heaviest first."""
         start, end = (int(place) for place in self._array("document_terms.indptr")[row : row + 2])
         ids = self._term_ids
-        return [ids[int(column)] for column in self._array("document_terms.columns")[start:end][:limit]]
+        return [ids[int(column)] for column in self._array("document_terms.columns")[start:end]]
 
     @cached_property
     def _term_ids(self) -> list[str]:

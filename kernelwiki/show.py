@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kernelwiki.errors import NotFound
+from kernelwiki.errors import BadQuery, NotFound
 from kernelwiki.model import Page, Record
 from kernelwiki.records import record_to_json
+from kernelwiki.references import references
 from kernelwiki.render import clean, page_text, record_text
 from kernelwiki.wiki import Wiki
 
@@ -52,18 +53,22 @@ class RecordItem:
 def show_item(wiki: Wiki, wanted: str, section: str = "") -> PageItem | RecordItem:
     """The page (also `page-id#section`) or record named `wanted`. Raises NotFound with the nearest ids."""
     name, _, anchor = wanted.strip().partition("#")
-    if "/" in name and not anchor.isdigit() and "github.com" not in name:
+    if "/" in name and next(references(wanted), None) is None:
         page = wiki.page(name)
         slug = section or anchor
         known = [part.slug for part in page.sections]
         if slug and slug not in known:
             raise NotFound(f"{page.id} has no section {slug!r}. Sections: {', '.join(known)}.", known)
         return PageItem(page, slug)
+    if section:
+        raise BadQuery(f"--section {section}: only pages have sections, {wanted} is a pull request.")
     return RecordItem(wiki.record(wanted))
 
 
 def listing(wiki: Wiki, terms: bool = False, repo: str | None = None) -> list[dict[str, Any]]:
     """Pages; or the vocabulary; or one repository's pull requests, newest first. Each row has id and title."""
+    if terms and repo is not None:
+        raise BadQuery("--terms and --repo list different things: give one of them.")
     if terms:
         return [{"id": term.id, "title": term.name, "kind": term.kind} for term in wiki.terms()]
     if repo is None:

@@ -18,34 +18,49 @@ without would you your want need make makes get gets like instead each one two p
 STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
+_KEPT = ("ss", "us", "is")
+# Endings, longest first, each with the letters that must remain before it.
+_ENDINGS = tuple(
+    (ending, keep)
+    for keep, endings in (
+        (4, "izations isations ization isation izing ized izes ize ations ation ates ated ating ate"),
+        (3, "ings ing ies ed es"),
+        (5, "ers er"),
+        (3, "s"),
+    )
+    for ending in endings.split()
+)
+
+
 @lru_cache(maxsize=200_000)
 def stem(word: str) -> str:
-    """A light English stem: plural, -ing, -ed and -er endings of words of letters, so that `spills` meets `spilling`."""
-    if len(word) < 5 or not word.isalpha():
-        return word[:-1] if len(word) == 4 and word.endswith("s") and word[-2] not in "su" and word.isalpha() else word
-    for ending, keep in (
-        ("izations", 4),
-        ("ization", 4),
-        ("isation", 4),
-        ("ations", 4),
-        ("ation", 4),
-        ("ings", 3),
-        ("ing", 3),
-        ("ies", 3),
-        ("ers", 4),
-        ("er", 5),
-        ("ed", 3),
-        ("es", 4),
-        ("s", 3),
+    """A light English stem, so that `spills` meets `spilling`, `tiles` meets `tile`, `queries` meets `query`.
+
+    Words with digits and words of up to three letters stay as they are; what remains never has fewer than three letters.
+    """
+    if not word.isalpha() or len(word) < 4:
+        return word
+    root = word
+    for ending, keep in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= keep and not word.endswith(_KEPT if len(word) > 4 else "ss"):
+            root = word[: -len(ending)] + ("y" if ending == "ies" else "")
+            break
+    if (
+        root != word
+        and word.endswith(("ing", "ings", "ed", "er", "ers"))
+        and len(root) > 3
+        and root[-1] == root[-2]
+        and root[-1] not in "lsz"
     ):
-        if word.endswith(ending) and len(word) - len(ending) >= keep and not word.endswith("ss"):
-            root = word[: -len(ending)]
-            if ending in ("ies",):
-                return root + "i"
-            if len(root) > 3 and root[-1] == root[-2] and root[-1] not in "lsz":
-                root = root[:-1]
-            return root.rstrip("e")
-    return word.rstrip("e") if not word.endswith("ee") else word
+        root = root[:-1]
+    if root.endswith("y") and len(root) > 3:
+        return root[:-1] + "i"
+    return root[:-1] if root.endswith("e") and not root.endswith("ee") and len(root) > 3 else root
+
+
+def _singular(word: str) -> str:
+    """`CTA` of `CTAs`: the plural of an acronym."""
+    return word[:-1] if len(word) > 2 and word[-1] == "s" and word[:-1].isupper() and word[:-1].isalpha() else word
 
 
 @lru_cache(maxsize=200_000)
@@ -54,7 +69,8 @@ def _chunk_tokens(chunk: str) -> tuple[str, ...]:
     tokens: list[str] = []
     if len(parts) > 1:
         tokens.append(".".join(parts).lower())
-    for part in parts:
+    for raw in parts:
+        part = _singular(raw)
         low = part.lower()
         pieces = [piece.lower() for piece in _CAMEL.findall(part)]
         if len(pieces) > 1:
@@ -94,12 +110,12 @@ def query_tokens(text: str, limit: int = 64) -> list[str]:
     return list(seen)[:limit]
 
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def words(text: str) -> list[str]:
     """Words for vocabulary phrases: cut at every change between letters and digits, so `2CTA`, `2-CTA` and `2 cta` are equal."""
-    return [_fold(word) for word in _WORD.findall(text)]
+    return [_fold(_singular(word)) for word in _WORD.findall(text)]
 
 
 @lru_cache(maxsize=200_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kernelwiki.errors import NotFound
 from kernelwiki.model import Evidence, Page, Record
 from kernelwiki.wiki import Wiki
 
@@ -44,6 +45,9 @@ def _evidence_link(record: Record, item: Evidence) -> Link:
 
 
 def _page_chain(wiki: Wiki, page: Page, section: str) -> list[Link]:
+    slugs = [part.slug for part in page.sections]
+    if section and section not in slugs:
+        raise NotFound(f"{page.id} has no section {section!r}. Sections: {', '.join(slugs)}.", slugs)
     links = [Link("page", page.id)]
     wanted = {key for part in page.sections if not section or part.slug == section for key in part.citations}
     for source in page.sources:

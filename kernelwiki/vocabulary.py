@@ -16,6 +16,7 @@ from kernelwiki.tokens import words
 
 _LIST_FIELDS = ("aliases", "identifiers", "symptoms", "archs", "techniques", "findings", "broader", "related")
 _MAX_PHRASE = 7
+_LONGEST_NAME = 200
 _BUCKET = 3  # wildcard patterns are looked up by the first letters of their longest literal piece
 
 
@@ -24,6 +25,12 @@ def term_from_yaml(row: Mapping[str, Any]) -> Term:
     unknown = set(row) - {item.name for item in fields(Term)}
     if unknown:
         raise TypeError(f"unknown keys {sorted(unknown)}")
+    for name in ("id", "name", "kind", "description"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"{name} {row[name]!r} must be text (quote it)")
+    for name in _LIST_FIELDS:
+        if not isinstance(row.get(name) or [], list):
+            raise TypeError(f"{row['id']}: {name} must be a list")
     lists = {name: tuple(str(value) for value in row.get(name) or ()) for name in _LIST_FIELDS}
     return Term(id=row["id"], name=row["name"], kind=row["kind"], description=" ".join(row["description"].split()), **lists)
 
@@ -99,7 +106,7 @@ class Vocabulary:
                     position += length - 1
                     break
             position += 1
-        for name in _CODE.findall(text):
+        for name in (found_name for found_name in _CODE.findall(text) if len(found_name) <= _LONGEST_NAME):
             for term_id in self.of_name(name):
                 found.setdefault(term_id, 1)
         return found

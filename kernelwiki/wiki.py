@@ -12,9 +12,10 @@ from kernelwiki.errors import BadQuery, IndexUnusable, NotFound
 from kernelwiki.filters import Filters
 from kernelwiki.hits import make_hit
 from kernelwiki.home import Places, find_places, temporary_home
-from kernelwiki.index import IndexInfo, Progress, complete_indexes, ensure_index, read_info, wanted_version
+from kernelwiki.index import IndexInfo, Progress, ensure_index, read_info, wanted_version
 from kernelwiki.model import Answer, Hit, Page, Record, Term
 from kernelwiki.pages import read_page
+from kernelwiki.references import references
 from kernelwiki.search import Searcher
 
 CHECK_SECONDS = 1.0
@@ -128,11 +129,11 @@ class Wiki:
         from kernelwiki.records import record_from_json
 
         searcher = self._current()
-        row = searcher.row_of.get(_normal_id(record_id))
-        data = searcher.document(row) if row is not None else {}
-        if "number" not in data:
+        reference = next(references(record_id), None)
+        row = searcher.row_of_reference(reference) if reference else None
+        if row is None or row >= searcher.info.records:
             raise self.not_found(record_id)
-        return record_from_json(data)
+        return record_from_json(searcher.document(row))
 
     def page(self, page_id: str) -> Page:
         """A page; raises NotFound with the nearest ids."""
@@ -147,7 +148,8 @@ class Wiki:
         import difflib
 
         searcher = self._current()
-        text = _normal_id(wanted)
+        reference = next(references(wanted), None)
+        text = reference.short if reference else wanted.strip().lower()[:200]
         names = list(searcher.row_of)
         if "#" in text and not text.startswith("#") and "/" not in text:
             repo = text.split("#", 1)[0]
@@ -203,18 +205,3 @@ def _searcher(folder: Path, info: IndexInfo, places: Places, store: str) -> Sear
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) and value else tuple(value)
-
-
-def _normal_id(text: str) -> str:
-    """`cutlass#2472` of any spelling: owner/name#n, a pull request's address, upper case."""
-    import re
-
-    match = re.search(r"github\.com/[\w.-]+/([\w.-]+)/pull/(\d+)", text)
-    if match:
-        return f"{match.group(1)}#{match.group(2)}".lower()
-    text = text.strip().lower()
-    match = re.fullmatch(r"[\w.-]+/([\w.-]+#\d+)", text)
-    return match.group(1) if match else text
-
-
-__all__ = ["Wiki", "complete_indexes"]

@@ -17,7 +17,6 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGES = [name for name in ("kernelwiki", "ingest", "ncu_skill", "kernel_lab", "mcp_server") if (ROOT / name).is_dir()]
 SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
-TOP = {"kernelwiki": "kernelwiki/cli.py"}
 
 # (importer, what it must not import, files of the importer that may)
 FORBIDDEN = [
@@ -28,14 +27,16 @@ FORBIDDEN = [
     *((package, ("mcp_server",), ()) for package in PACKAGES if package != "mcp_server"),
 ]
 # Within kernelwiki: readers know nothing of engines, engines nothing of the facade, the facade nothing of commands.
+# A module that is not listed counts as an engine.
 LAYERS = [
     ("model", "errors", "tokens", "progress"),
     ("home", "pages", "records", "questions", "vocabulary", "embed", "lexical", "vectors", "rank", "documents"),
-    ("index", "search", "hits", "index_build", "check"),
+    ("filters", "index", "search", "hits", "index_build", "check"),
     ("wiki",),
     ("trace", "stats", "show", "render", "doctor"),
     ("cli",),
 ]
+ENGINES = 2
 
 
 def imports(source: str, package: str = "") -> Iterator[tuple[int, str]]:
@@ -71,16 +72,15 @@ def test_imports_run_downwards_only(package: str, forbidden: tuple[str, ...], al
     assert wrong == []
 
 
-def test_every_module_of_kernelwiki_has_a_layer_and_imports_only_from_it_or_below() -> None:
+def test_a_module_of_kernelwiki_imports_only_from_its_layer_or_below() -> None:
     level = {name: number for number, names in enumerate(LAYERS) for name in names}
-    modules = {path.stem for path in (ROOT / "kernelwiki").glob("*.py")} - {"__init__"}
-    assert modules <= set(level), f"give {sorted(modules - set(level))} a layer here"
+    assert all((ROOT / "kernelwiki" / f"{name}.py").is_file() for name in level)
     wrong = [
         f"{path.stem}:{line} imports {module}"
         for path in sorted((ROOT / "kernelwiki").glob("*.py"))
         if path.stem != "__init__"
         for line, module in _of(path)
-        if module.startswith("kernelwiki.") and level.get(module.split(".")[1], 0) > level[path.stem]
+        if module.startswith("kernelwiki.") and level.get(module.split(".")[1], ENGINES) > level.get(path.stem, ENGINES)
     ]
     assert wrong == []
 

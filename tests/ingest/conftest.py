@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ingest_parts import SHARED, write_lines
+from ingest_parts import SHARED, Run, write_lines
 
 from ingest.record_files import Tally, import_files
 from kernelwiki.home import corpus_folder
@@ -20,20 +18,6 @@ from kernelwiki.model import Record
 from kernelwiki.vocabulary import Vocabulary, read_terms
 
 START = "from kernelwiki.cli import main; main()"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One finished command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,9 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.decode("utf-8")
 
 
-@pytest.mark.parametrize("options", [(), ("-U0",), ("-M",), ("-U10", "-M"), ("--no-renames",), ("-c", "core.quotePath=false")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [(), ("-U0",), ("-M",), ("-U10", "-M"), ("--no-renames",), ("-c", "core.quotePath=false")], ids=" ".join
+)
 def test_every_added_line_of_a_git_diff_stands_at_its_number_in_the_new_file(repository: Path, options: tuple[str, ...]) -> None:
     config, flags = (options, ()) if "-c" in options else ((), options)
     added = list(added_lines(_git(repository, *config, "diff", *flags, "HEAD~1", "HEAD")))

@@ -86,7 +86,6 @@ def test_lines_that_are_removed_or_only_context_give_no_evidence() -> None:
     assert [(item.name, item.line) for item in default_extractor().extract(patch)] == [("stmatrix.sync", 2)]
 
 
-@pytest.mark.xfail(strict=True, reason="evidence.yaml takes __launch_bounds__ for the kernel's name; the fix needs the records ingested again")
 def test_a_kernel_with_launch_bounds_is_named_by_its_own_name() -> None:
     found = names(diff(["__global__ void __launch_bounds__(256, 1) scaled_gemm_kernel(float* out) {"]), "function")
     assert found == ["scaled_gemm_kernel"]
@@ -205,7 +204,6 @@ def test_a_line_that_names_no_architecture_outright_gives_none(line: str) -> Non
     assert names(diff([line]), "arch") == []
 
 
-@pytest.mark.xfail(strict=True, reason="a code comment counts like code (267 arch items of the shipped records); the fix needs a new ingest")
 @pytest.mark.parametrize("line", ["// tuned on sm_90", "  # SM100 only", " * see arch::Sm80", "/// SM70 and newer"])
 def test_an_architecture_in_a_code_comment_is_no_evidence(line: str) -> None:
     assert names(diff([line]), "arch") == []
@@ -231,7 +229,9 @@ def test_a_ten_megabyte_line_is_passed_over_in_time(line: str, path: str) -> Non
     assert [(item.name, item.line) for item in found if item.kind == "symbol"] == [("after_the_monster", 2)]
 
 
-@pytest.mark.parametrize("unit", ["aB", "Persistent", "__global__ ", "a_", "> inline ", "ld.global.", "template<", "Shape<_1,", "def ", "_"])
+@pytest.mark.parametrize(
+    "unit", ["aB", "Persistent", "__global__ ", "a_", "> inline ", "ld.global.", "template<", "Shape<_1,", "def ", "_"]
+)
 def test_the_longest_line_that_is_read_is_read_in_time(unit: str) -> None:
     longest = default_extractor().longest_line
     line = (unit * longest)[: longest - 1] + "é"

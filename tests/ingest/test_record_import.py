@@ -85,7 +85,17 @@ Co-authored-by: Some_Person99 <some_person99@example.com>
 def test_addresses_links_code_and_sentences_of_a_description_never_reach_the_record(import_rows: Import) -> None:
     (record,), _ = import_rows([pull_request(body=SECRET_BODY)])
     line = dump_line(record)
-    for secret in ("@", "example.com", "example.org", "internal", "token", "private_image", "reviewer_only", "secret_code_line", "read_the_guide"):
+    for secret in (
+        "@",
+        "example.com",
+        "example.org",
+        "internal",
+        "token",
+        "private_image",
+        "reviewer_only",
+        "secret_code_line",
+        "read_the_guide",
+    ):
         assert secret not in line.replace(record.url, ""), secret
     assert "lazy scheduler" not in line
     assert record.body == record.summary == ""
@@ -104,7 +114,6 @@ def test_functions_around_a_hunk_are_identifiers() -> None:
     assert list(identifiers("", patch)) == ["run_flash_fwd"]
 
 
-@pytest.mark.xfail(strict=True, reason="describe._BOILERPLATE: `.` crosses lines under re.S; the fix needs the records ingested again")
 @pytest.mark.parametrize(
     "body",
     ["- [x] done\nCalls launch_after_list.", "# Purpose\nCalls launch_after_list.\nMore about the tests here.\n# Notes\nlaunch_after_list"],
@@ -119,7 +128,6 @@ def test_template_sections_are_left_out(heading: str) -> None:
     assert "template_name" not in plain_body(f"Intro real_name\n{heading}\ntemplate_name\n")
 
 
-@pytest.mark.xfail(strict=True, reason="describe: a handle's part after a hyphen (@some-userName2) is taken for a code name (1 shipped record)")
 def test_a_handle_is_no_identifier() -> None:
     assert list(identifiers(plain_body("Thanks @some-userName2 and @other_user"), "")) == []
 
@@ -196,7 +204,7 @@ HARMLESS = {
 def test_odd_but_readable_values_give_a_record_that_can_be_written_and_read(import_rows: Import, tmp_path: Path, changes: Any) -> None:
     found, tally = import_rows([pull_request(**changes)])
     assert (len(found), tally.rejected) == (1, [])
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     write_records(tmp_path / "out", found)
     assert list(read_records(tmp_path / "out")) == found
     assert {path.parent for path in tmp_path.rglob("*") if path not in before} == {tmp_path, tmp_path / "out"}
@@ -213,7 +221,7 @@ def test_a_ten_megabyte_description_is_read_in_time(import_rows: Import, unit: s
     started = time.monotonic()
     found, _ = import_rows([pull_request(body=unit * (10_000_000 // len(unit)))])
     assert len(found) == 1
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
 
 
 def test_a_number_that_occurs_twice_is_stored_once_and_the_last_wins(import_rows: Import, tmp_path: Path) -> None:
@@ -242,7 +250,10 @@ def test_plain_and_compressed_files_give_the_same_records(tmp_path: Path, vocabu
     assert any(item.line for item in imported[0][1].evidence)
 
 
-@pytest.mark.parametrize("line", [line for line in BAD_LINES.values() if isinstance(line, str)])
+INFINITE_NUMBER = '{"repo": "acme/fastkernels", "number": Infinity, "patch": ""}'
+
+
+@pytest.mark.parametrize("line", [INFINITE_NUMBER, *(line for line in BAD_LINES.values() if isinstance(line, str))])
 def test_bad_lines_among_the_diffs_are_passed_over(tmp_path: Path, vocabulary: Vocabulary, line: str) -> None:
     path = write_lines(tmp_path / "x.prs.jsonl", [pull_request()])
     write_lines(tmp_path / "x.diffs.jsonl", [line, {"repo": "acme/fastkernels"}, {"repo": "acme/fastkernels", "number": 7, "patch": PATCH}])
@@ -260,7 +271,7 @@ def test_a_broken_gzip_file_is_an_error_that_names_it(tmp_path: Path, vocabulary
     middle = len(data) // 2
     flipped = data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 20]) + data[middle + 20 :]
     broken.write_bytes({"truncated": data[:middle], "flipped": flipped, "header only": data[:4]}[damage])
-    with pytest.raises(CorpusUnreadable, match=f"x.{which}.jsonl.gz"):
+    with pytest.raises(CorpusUnreadable, match=rf"x\.{which}\.jsonl\.gz"):
         list(import_files([path], vocabulary, Tally()))
 
 
@@ -272,7 +283,7 @@ def test_an_empty_file_gives_nothing(tmp_path: Path, vocabulary: Vocabulary) -> 
 
 
 def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(CorpusUnreadable, match="nowhere.jsonl"):
+    with pytest.raises(CorpusUnreadable, match=r"nowhere\.jsonl"):
         list(read_lines(tmp_path / "nowhere.jsonl"))
 
 

@@ -131,7 +131,8 @@ def test_an_index_is_rebuilt_by_itself_when_the_corpus_changed(small: Path, tmp_
     folder = small / "pages" / "pattern"
     folder.mkdir()
     source = '{key: doc, kind: doc, title: "A document", url: "https://example.org/x"}'
-    front = f"---\ntitle: Zebra swizzle\nkind: pattern\narchs: []\ntags: [tma]\nsymptoms: [zebra stripes]\nsources:\n  - {source}\nconfidence: sourced\nsnippets: none\n---\n"
+    keys = f"kind: pattern\narchs: []\ntags: [tma]\nsymptoms: [zebra stripes]\nsources:\n  - {source}\nconfidence: sourced\nsnippets: none"
+    front = f"---\ntitle: Zebra swizzle\n{keys}\n---\n"
     (folder / "zebra-swizzle.md").write_text(front + "\n## What it is\nA zebra swizzle permutes stripes.[^doc]\n", encoding="utf-8")
     assert "pattern/zebra-swizzle" in results(kwiki(small, home, "search", "zebra swizzle", "--json"))
 

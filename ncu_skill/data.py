@@ -1,0 +1,38 @@
+"""Data tables of the package: YAML files beside the code, read through a compiled JSON copy.
+
+Importing a YAML parser costs as much as a diagnosis.
+After editing a table run `python -m ncu_skill.data`; a test fails while the copy is stale.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+TABLES = ("catalog", "opcodes", "playbook")
+COMPILED = Path(__file__).with_name("tables.json")
+
+
+@cache
+def _compiled() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(COMPILED.read_text(encoding="utf-8"))
+    return found
+
+
+def table(name: str) -> Any:
+    """One table: catalog, opcodes or playbook. Keys are strings."""
+    return _compiled()[name]
+
+
+def compiled_text() -> str:
+    """What tables.json has to hold."""
+    import yaml
+
+    tables = {name: yaml.safe_load(Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")) for name in TABLES}
+    return json.dumps(tables, ensure_ascii=False, indent=0) + "\n"
+
+
+if __name__ == "__main__":
+    COMPILED.write_text(compiled_text(), encoding="utf-8")

@@ -1,0 +1,109 @@
+"""Facts: named values with unit and origin that the analyses compute from one launch, and the catalog that maps metrics to them."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from dataclasses import dataclass
+from functools import cache
+
+from ncu_skill.data import table
+from ncu_skill.model import Answer
+from ncu_skill.report import Kernel
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One value: its unit, and the metric or the formula that it comes from."""
+
+    value: float
+    unit: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalog."""
+
+    key: str
+    unit: str
+    meaning: str
+    section: str
+    metrics: tuple[str, ...]
+    analysis: str
+
+
+@cache
+def catalog() -> dict[str, Entry]:
+    """Every entry of catalog.yaml by fact name."""
+    return {
+        key: Entry(key, row["unit"], row["meaning"], row["section"], tuple(row["metrics"]), analysis)
+        for analysis, rows in table("catalog").items()
+        for key, row in rows.items()
+    }
+
+
+class Facts:
+    """The facts of one launch. A missing fact reads as None, never as zero."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Fact] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._facts
+
+    def __getitem__(self, key: str) -> Fact:
+        return self._facts[key]
+
+    def items(self) -> list[tuple[str, Fact]]:
+        return list(self._facts.items())
+
+    def get(self, key: str) -> float | None:
+        fact = self._facts.get(key)
+        return fact.value if fact else None
+
+    def number(self, key: str, default: float = 0.0) -> float:
+        """The value, or `default` where the report does not hold it; only for sums where absence means none."""
+        value = self.get(key)
+        return default if value is None else value
+
+    def add(self, key: str, value: float | None, unit: str, origin: str) -> None:
+        """Keep a value; None, NaN and infinities are not kept."""
+        if value is not None and math.isfinite(value):
+            self._facts[key] = Fact(float(value), unit, origin)
+
+
+def read_catalog(kernel: Kernel) -> Facts:
+    """All catalog facts that the launch holds."""
+    facts = Facts()
+    for entry in catalog().values():
+        for name in entry.metrics:
+            value = kernel.number(name)
+            if value is not None:
+                facts.add(entry.key, value, entry.unit, name)
+                break
+    return facts
+
+
+def sections_missing(kernel: Kernel, keys: list[str]) -> list[str]:
+    """Sections that would have to be collected for the named facts."""
+    found = {catalog()[key].section for key in keys if key in catalog()}
+    return sorted(found - set(kernel.section_ids) - {"any"})
+
+
+def ask(kernel: Kernel, name: str) -> Answer:
+    """One metric with its state: collected, not collected (and which section would), or unknown on this chip."""
+    if name in kernel:
+        return Answer(name, "collected", kernel.metric(name))
+    for entry in catalog().values():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.metrics):
+            present = next((other for other in entry.metrics if other in kernel), None)
+            if present:
+                return Answer(name, "not-on-this-chip", None, f"this chip names it {present}")
+            return Answer(name, "not-collected", None, f"collect it with: ncu --section {entry.section}")
+    return Answer(
+        name,
+        "not-collected",
+        None,
+        f"it is in no collected section; try: ncu --metrics {name.split('.', maxsplit=1)[0]}, or ncu --query-metrics",
+    )

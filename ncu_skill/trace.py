@@ -1,0 +1,159 @@
+"""Stall producers: from the instruction that waits back, through scoreboards and control flow, to the instruction it waits for."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+
+from ncu_skill.model import Instruction
+
+MAX_VISITED = 4000
+MAX_LOADS = 24
+SELF_STALLS = frozenset({
+    "lg_throttle", "mio_throttle", "tex_throttle", "math_pipe_throttle", "wait", "no_instruction", "imc_miss", "dispatch_stall",
+    "selected", "not_selected", "branch_resolving", "sleeping", "misc", "drain", "membar",
+})  # fmt: skip
+LONG = frozenset({"load-global", "load-local", "atomic-global", "tensor-memory"})
+SHORT = frozenset({"load-shared", "mufu", "convert", "shuffle", "atomic-shared", "load-constant", "store-shared"})
+SHORT_LOADS = frozenset({"load-shared"})
+RZ = 255
+ASYNC = frozenset({"async-copy", "tma-load"})
+
+
+class Flow:
+    """Control flow of one function: who can run before an instruction."""
+
+    def __init__(self, code: Sequence[Instruction]) -> None:
+        self.code = code
+        self.index = {instruction.pc: position for position, instruction in enumerate(code)}
+        self._jumps: dict[int, list[int]] = defaultdict(list)
+        for position, instruction in enumerate(code):
+            if instruction.target in self.index and instruction.kind == "branch":
+                self._jumps[self.index[instruction.target]].append(position)
+
+    def before(self, position: int) -> Iterable[int]:
+        if position and not self._ends(self.code[position - 1]):
+            yield position - 1
+        yield from self._jumps.get(position, ())
+
+    @staticmethod
+    def _ends(instruction: Instruction) -> bool:
+        return not instruction.predicated and (instruction.kind in {"branch", "exit"} or instruction.opcode == "RET")
+
+    def producers(self, pc: int, stall: str) -> list[Instruction]:
+        """What the instruction at `pc` waits for, nearest first; empty when it waits for nothing but itself."""
+        position = self.index.get(pc)
+        if position is None or stall in SELF_STALLS:
+            return []
+        consumer = self.code[position]
+        if stall == "barrier":
+            return self._nearest(position, lambda instruction: instruction.kind == "barrier")
+        if consumer.kind == "mbarrier":
+            return [instruction for instruction in self.code if instruction.kind in ASYNC]
+        if consumer.kind == "async-wait":
+            return self._nearest(position, lambda instruction: instruction.kind in ASYNC)
+        if stall in {"long_scoreboard", "wait"} and not consumer.waits_on:
+            position = self._drained_before(position)
+            if self.code[position].kind == "async-wait":
+                return self._nearest(position, lambda instruction: instruction.kind in ASYNC)
+        slots = set(consumer.waits_on)
+        found = self._setters(position, slots)
+        wanted = LONG if stall == "long_scoreboard" else SHORT if stall == "short_scoreboard" else None
+        matching = [instruction for instruction in found if wanted is None or instruction.kind in wanted]
+        return self._through(matching or found, wanted)
+
+    def waiting_at(self, pc: int, stall: str) -> int:
+        """The PC that really waits: the DEPBAR in front of a sampled instruction that waits for nothing itself."""
+        position = self.index.get(pc)
+        if position is None or stall != "long_scoreboard" or self.code[position].waits_on:
+            return pc
+        return self.code[self._drained_before(position)].pc
+
+    def _drained_before(self, position: int) -> int:
+        """Samples of DEPBAR land on the instruction behind it: the position of that DEPBAR, else the position itself."""
+        for earlier in range(position - 1, max(-1, position - 4), -1):
+            if self.code[earlier].opcode == "DEPBAR":
+                return earlier
+        return position
+
+    def in_pointer_chase(self, pc: int) -> bool:
+        """Whether the address of the load at `pc` depends, through loads, on the load's own result."""
+        seen: set[int] = set()
+        queue = deque([pc] if pc in self.index else [])
+        while queue and len(seen) < MAX_LOADS:
+            for load in self.loads_behind_address(queue.popleft()):
+                if load.pc == pc:
+                    return True
+                if load.pc not in seen:
+                    seen.add(load.pc)
+                    queue.append(load.pc)
+        return False
+
+    def loads_behind_address(self, pc: int, hops: int = 16) -> list[Instruction]:
+        """Loads whose result the address of the load at `pc` is computed from; the load itself is among them in a pointer chase."""
+        start = self.index.get(pc)
+        if start is None:
+            return []
+        found: list[Instruction] = []
+        queue = deque([(start, self.code[start].address, 0)])
+        seen: set[tuple[int, int]] = set()
+        while queue and len(seen) < MAX_VISITED:
+            position, register, depth = queue.popleft()
+            if register == RZ or depth > hops or (position, register) in seen:
+                continue
+            seen.add((position, register))
+            for maker in self._nearest(position, _writes(register)):
+                if maker.kind in LONG | SHORT_LOADS:
+                    if maker not in found:
+                        found.append(maker)
+                    continue
+                queue.extend((self.index[maker.pc], source, depth + 1) for source in maker.sources)
+        return found
+
+    def _through(self, found: list[Instruction], wanted: frozenset[str] | None) -> list[Instruction]:
+        """A scoreboard wait may sit on LDGDEPBAR, which itself stands for the copies before it."""
+        result: list[Instruction] = []
+        for instruction in found:
+            if instruction.kind == "async-wait":
+                result.extend(self._nearest(self.index[instruction.pc], lambda item: item.kind in ASYNC))
+            else:
+                result.append(instruction)
+        return result
+
+    def _setters(self, position: int, slots: set[int]) -> list[Instruction]:
+        found: list[Instruction] = []
+        for slot in sorted(slots):
+            setters = self._nearest(position, _holds(slot))
+            found.extend(instruction for instruction in setters if instruction not in found)
+        return found
+
+    def _nearest(self, position: int, wanted: Callable[[Instruction], bool]) -> list[Instruction]:
+        """On every path backwards the first instruction that `wanted` accepts."""
+        seen: set[int] = set()
+        queue = deque(self.before(position))
+        found: list[Instruction] = []
+        while queue and len(seen) < MAX_VISITED:
+            at = queue.popleft()
+            if at in seen:
+                continue
+            seen.add(at)
+            if wanted(self.code[at]):
+                found.append(self.code[at])
+                continue
+            queue.extend(self.before(at))
+        return found
+
+
+def _writes(register: int) -> Callable[[Instruction], bool]:
+    return lambda instruction: register in _written(instruction)
+
+
+def _holds(slot: int) -> Callable[[Instruction], bool]:
+    return lambda instruction: slot in (instruction.sets_barrier, instruction.frees_barrier)
+
+
+def _written(instruction: Instruction) -> tuple[int, ...]:
+    if instruction.kind.startswith(("store", "branch", "barrier", "exit")) or instruction.destination == RZ:
+        return ()
+    words = max(1, instruction.width_bits // 32)
+    return tuple(range(instruction.destination, instruction.destination + words))

@@ -19,6 +19,7 @@ STOP_WORDS = frozenset(_STOP_TEXT.split())
 
 
 _KEPT = ("ss", "us", "is")
+_WHOLE = frozenset({"cute"})  # names that must not meet a word
 # Endings, longest first, each with the letters that must remain before it.
 _ENDINGS = tuple(
     (ending, keep)
@@ -38,7 +39,7 @@ def stem(word: str) -> str:
 
     Words with digits and words of up to three letters stay as they are; what remains never has fewer than three letters.
     """
-    if not word.isalpha() or len(word) < 4:
+    if not word.isalpha() or len(word) < 4 or word in _WHOLE:
         return word
     root = word
     for ending, keep in _ENDINGS:

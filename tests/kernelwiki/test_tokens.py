@@ -17,7 +17,7 @@ from kernelwiki.tokens import STOP_WORDS, query_tokens, stem, tokenize, words
         ("kBlockM", {"kblockm", "block"}),
         ("FP8", {"fp8"}),
         ("HTTPServer", {"httpserver", "http", "server"}),
-        ("cute::copy", {"cute.copy", "cute", "copy"}),
+        ("cute::copy", {"cute.copy", "cute", "copi"}),
         ("128x64", {"128x64", "128", "64"}),
         ("csrc/flash_attn/fwd_sm90.cu", {"csrc", "flash.attn", "flash", "attn", "fwd.sm90.cu", "fwd", "sm90", "cu"}),
     ],

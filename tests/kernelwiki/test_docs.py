@@ -96,6 +96,13 @@ def test_a_command_that_does_not_exist_does_not_parse(line: str) -> None:
         parse(shlex.split(line)[1:])
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_of_a_document_leads_to_a_file(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    relative = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    assert [target for target in relative if not (document.parent / target).exists()] == []
+
+
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_has_help(kwiki, path: tuple[str, ...]) -> None:
     run = kwiki(*path, "--help")

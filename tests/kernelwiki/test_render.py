@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from kernelwiki.render import SCHEMA_VERSION, answer_json, answer_text, clean, h
 from kernelwiki.trace import Link
 
 HOSTILE = "\x1b[31mred\x1b[0m \x07bell \x9bC1 \u202eright-to-left\u202c \u2066isolate\u2069 zero\u200bwidth \x7fdel"
+INVISIBLE = "\n\xad\u061c\u2060\ufeff\U000e0041"
 HIT = Hit(
     id="kernels#1",
     kind="pr",
@@ -34,7 +36,14 @@ def control_characters(text: str) -> set[str]:
     return {char for char in text if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in "\n\t"}
 
 
-@pytest.mark.parametrize("char", [*"\x00\x07\x08\x1b\x1f\x7f\x85\x9b", *"\u200b\u200e\u200f\u2028\u202a\u202e\u2066\u2069"])
+def strings(data: Any) -> str:
+    """Every string inside a JSON document, joined: its repr would hide control characters."""
+    if isinstance(data, dict):
+        return strings([*data.keys(), *data.values()])
+    return " ".join(map(strings, data)) if isinstance(data, list) else str(data)
+
+
+@pytest.mark.parametrize("char", [*"\x00\x07\x08\x1b\x1f\x7f\x85\x9b", *"\u200b\u200e\u200f\u2028\u202a\u202e\u2066\u2069", *INVISIBLE])
 def test_control_and_direction_characters_are_dropped(char: str) -> None:
     assert clean(f"a{char}b") in ("ab", "a b")
 
@@ -72,7 +81,7 @@ def test_hostile_text_of_a_hit_reaches_neither_text_nor_json() -> None:
     hit = replace(HIT, title=HOSTILE, snippet=HOSTILE, evidence=(replace(HIT.evidence[0], path=HOSTILE, text=HOSTILE),))
     answer = Answer(query=HOSTILE, total=1, hits=(hit,))
     assert not control_characters(answer_text(answer))
-    assert not control_characters(str(json.loads(to_json(answer_json(answer)))))
+    assert not control_characters(strings(json.loads(to_json(answer_json(answer)))))
     assert "red" in answer_text(answer)
 
 
@@ -91,13 +100,17 @@ def test_a_record_with_a_hostile_title_and_names_is_shown_clean(small_corpus) ->
 
 
 def test_every_command_prints_a_hostile_record_clean(small_corpus) -> None:
-    first = small_corpus.records[0]
-    small_corpus.write(replace(first, title=f"Load {HOSTILE} tiles"), *small_corpus.records[1:])
-    for command in (["search", "load tiles"], ["show", "kernels#1"], ["trace", "kernels#1"], ["list", "--repo", "kernels"]):
-        run = small_corpus.run(*command)
-        assert run.code == 0
-        assert "kernels#1" in run.out
-        assert not control_characters(run.out + run.err), command
+    first, *others = small_corpus.records
+    path = f"csrc/{HOSTILE}.cuh"
+    hostile = {"title": f"Load {HOSTILE} tiles", "files": (ChangedFile(path, 40, 2),), "evidence": (Evidence("api", HOSTILE, path, 12),)}
+    small_corpus.write(replace(first, **hostile), *others)
+    commands = (["search", "load tiles"], ["show", "kernels#1"], ["trace", "kernels#1"], ["list", "--repo", "kernels"])
+    for command in (*commands, ["show", "kernels#1", "--sources"]):
+        text, data = small_corpus.run(*command), small_corpus.run(*command, "--json")
+        assert text.code == data.code == 0
+        assert "kernels#1" in text.out
+        assert "kernels#1" in strings(data.json)
+        assert not control_characters(text.out + text.err + data.out + data.err + strings(data.json)), command
 
 
 def test_no_match_says_so_and_names_near_terms() -> None:

@@ -37,6 +37,14 @@ def test_an_identifier_gives_its_whole_name_and_its_parts(text: str, tokens: set
         ("quantisation", "quantization"),
         ("fusing", "fused"),
         ("warps", "warp"),
+        ("tiles", "tile"),
+        ("waves", "wave"),
+        ("queries", "query"),
+        ("latencies", "latency"),
+        ("buffers", "buffer"),
+        ("quantize", "quantization"),
+        ("gpus", "gpu"),
+        ("gemms", "gemm"),
     ],
 )
 def test_forms_of_one_word_share_a_stem(one: str, other: str) -> None:
@@ -49,7 +57,12 @@ def test_short_words_code_names_and_double_s_are_not_stemmed(word: str) -> None:
 
 
 def test_two_different_words_keep_two_stems() -> None:
-    assert len({stem(word) for word in ("spill", "split", "splice", "speed")}) == 4
+    assert len({stem(word) for word in ("spill", "split", "splice", "speed", "cute", "cut")}) == 6
+
+
+@pytest.mark.parametrize(("plural", "acronym"), [("CTAs", "cta"), ("SMs", "sm"), ("GPUs", "gpu"), ("GEMMs", "gemm")])
+def test_the_plural_of_an_acronym_is_the_acronym(plural: str, acronym: str) -> None:
+    assert tokenize(plural) == words(plural) == [acronym]
 
 
 def test_tokens_keep_order_and_repeats() -> None:
@@ -84,7 +97,7 @@ def test_a_long_query_keeps_only_the_first_tokens(limit: int) -> None:
     assert query_tokens(text, limit) == query_tokens(text, 64)[:limit]
 
 
-@pytest.mark.parametrize("text", ["2CTA", "2-CTA", "2 cta", "2_CTA", "2CTA."])
+@pytest.mark.parametrize("text", ["2CTA", "2-CTA", "2 cta", "2_CTA", "2CTA.", "2 CTAs"])
 def test_spellings_of_two_cta_are_the_same_words(text: str) -> None:
     assert words(text) == ["2", "cta"]
 

@@ -42,8 +42,8 @@ def term(term_id: str, *aliases: str, identifiers: tuple[str, ...] = ()) -> Term
         ("tcgen05", ["UMMA", "tcgen05", "tcgen05.mma", "tcgen05 mma", "umma"]),
         ("sm100", ["B200", "sm100", "sm_100a", "GB200", "data centre Blackwell", "datacenter Blackwell"]),
         ("sm90", ["H100", "sm90", "sm_90a", "Hopper"]),
-        ("cta-pair", ["2CTA", "2-CTA", "2 CTA", "cta_group::2", "two-CTA MMA"]),
-        ("split-kv", ["split-KV", "splitkv", "split KV", "flash-decoding", "flash decoding"]),
+        ("cta-pair", ["2CTA", "2-CTA", "2 CTA", "2 CTAs", "cta_group::2", "two-CTA MMA"]),
+        ("split-kv", ["split-KV", "splitkv", "split KV", "flash-decoding", "flash decoding", "flashdecoding"]),
         ("gated-delta-net", ["GDN", "gated delta net", "gated delta rule", "Gated DeltaNet"]),
         ("cluster-launch-control", ["CLC", "cluster launch control"]),
         ("programmatic-dependent-launch", ["PDL", "programmatic dependent launch"]),
@@ -51,6 +51,7 @@ def term(term_id: str, *aliases: str, identifiers: tuple[str, ...] = ()) -> Term
         ("tmem", ["TMEM", "tensor memory"]),
         ("nvfp4", ["NVFP4", "nvfp4"]),
         ("mla", ["MLA", "multi-head latent attention"]),
+        ("fused-moe", ["MoE", "fused MoE"]),
     ],
 )
 def test_every_spelling_of_a_thing_leads_to_its_term(vocabulary: Vocabulary, term_id: str, spellings: list[str]) -> None:
@@ -72,6 +73,12 @@ def test_every_spelling_of_a_thing_leads_to_its_term(vocabulary: Vocabulary, ter
 def test_a_profilers_words_lead_to_the_techniques_that_help(vocabulary: Vocabulary, phrase: str, technique: str) -> None:
     fixes = {fix for term_id in vocabulary.in_text(f"ncu says {phrase} in my kernel") for fix in vocabulary.terms[term_id].techniques}
     assert technique in fixes
+
+
+def test_bank_conflicts_name_what_the_profiler_sees_and_what_helps(vocabulary: Vocabulary) -> None:
+    named = vocabulary.in_text("bank conflicts")
+    assert {"profiler", "technique"} <= {vocabulary.terms[term_id].kind for term_id in named}
+    assert {"shared-bank-conflict", "smem-swizzle"} <= set(named)
 
 
 @pytest.mark.parametrize("finding", FINDINGS)

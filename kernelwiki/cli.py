@@ -38,7 +38,7 @@ def cli() -> None:
     """KernelWiki: search and trace GPU kernel pull requests and pages, offline."""
 
 
-def _open(embedder: str | None = None, store: str = "auto") -> Any:
+def _open(embedder: str | None = None, store: str = "exact") -> Any:
     from kernelwiki.progress import StepBar
     from kernelwiki.wiki import Wiki
 
@@ -65,16 +65,16 @@ def _print(as_json: bool, data: Callable[[], dict[str, Any]], text: Callable[[],
 @click.option(
     "--store",
     type=click.Choice(["auto", "exact", "chroma"]),
-    help="Where nearest vectors come from.  [default: exact, or the server of KWIKI_CHROMA_URL]",
+    default="auto",
+    show_default=True,
+    help="Where nearest vectors come from; auto: the server of KWIKI_CHROMA_URL when it is set, else exact.",
 )
 @_json
-def search(query: str, as_json: bool, embedder: str | None, store: str | None, **filters: Any) -> None:
+def search(query: str, as_json: bool, embedder: str | None, store: str, **filters: Any) -> None:
     """Find pages and pull requests for QUERY: words, API names, a symptom, an id."""
     from kernelwiki.render import answer_json, answer_text
 
-    # Importing Chroma costs a cold command more than the exact scan of every vector does.
-    where = store or ("auto" if os.environ.get("KWIKI_CHROMA_URL") else "exact")
-    answer = _open(embedder, where).answer(query, **filters)
+    answer = _open(embedder, store).answer(query, **filters)
     for note in answer.notes:
         click.echo(f"note: {note}", err=True)
     _print(as_json, lambda: answer_json(answer), lambda: answer_text(answer))

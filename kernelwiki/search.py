@@ -145,18 +145,17 @@ class Searcher:
             self._notes.append(f"lexical answer only: {error}")
             return None
 
-    def use_chroma(self, url: str | None, required: bool) -> None:
+    def use_chroma(self, url: str | None) -> None:
         """Take nearest vectors from Chroma (the server at `url`, else the collection in the index folder).
 
-        Raises IndexUnusable when `required` and the collection is not there; otherwise the exact scan stays.
+        Raises IndexUnusable when the collection is not there or not complete.
         """
         from kernelwiki.vectors import ChromaStore, chroma_client, collection_name, open_collection
 
         collection = open_collection(chroma_client(self.folder / "chroma", url), self.info.version, len(self.matrix))
-        if collection is not None:
-            self._store = ChromaStore(collection, self.matrix, url or "embedded")
-        elif required:
+        if collection is None:
             raise IndexUnusable(f"Chroma has no complete collection {collection_name(self.info.version)}. Run `kwiki index build`.")
+        self._store = ChromaStore(collection, self.matrix, url or "embedded")
 
     @property
     def store_name(self) -> str:

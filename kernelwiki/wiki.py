@@ -27,7 +27,8 @@ class Wiki:
     """An open knowledge base. Thread-safe; reopens by itself when another process has built a newer index.
 
     `store` chooses where nearest vectors come from: `exact` scans the memory-mapped file, `chroma` asks Chroma (embedded, or the
-    server of `KWIKI_CHROMA_URL`), `auto` takes the server when one is set, else Chroma where `kwiki index build` made it, else exact.
+    server of `KWIKI_CHROMA_URL`), `auto` takes the server when one is set and else the exact scan, which was faster than embedded
+    Chroma at 15,000 and at 200,000 records (benchmarks/SPEED.md).
     """
 
     def __init__(self, places: Places, searcher: Searcher, store: str, embedder: str, note: str) -> None:
@@ -197,9 +198,7 @@ def _searcher(folder: Path, info: IndexInfo, places: Places, store: str) -> Sear
     searcher = Searcher(folder, info, places)
     url = os.environ.get("KWIKI_CHROMA_URL")
     if info.dense and (store == "chroma" or (store == "auto" and url)):
-        searcher.use_chroma(url, required=True)
-    elif info.dense and store == "auto" and (folder / "chroma").is_dir():
-        searcher.use_chroma(None, required=False)
+        searcher.use_chroma(url)
     return searcher
 
 

@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from importlib import metadata
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,13 @@ RESULT_TYPES = {
 }
 EVIDENCE_TYPES = {"path": str, "line": int, "sha": str, "url": str, "text": str}
 COMMANDS = ("search", "show", "trace", "list", "stats", "check", "doctor", "index", "ingest")
+
+
+def strings(data: Any) -> str:
+    """Every string inside a JSON document, joined: its repr would hide control characters."""
+    if isinstance(data, dict):
+        return strings([*data.keys(), *data.values()])
+    return " ".join(map(strings, data)) if isinstance(data, list) else str(data)
 
 
 def assert_clean(text: str) -> None:
@@ -187,7 +195,7 @@ def test_no_query_makes_the_command_fail_or_print_control_characters(kwiki, quer
     run = kwiki("search", "--limit", "2", "--json", "--", query)
     assert run.code == 0
     assert run.json["total"] >= len(run.json["results"])
-    assert_clean(run.err + str(run.json))
+    assert_clean(run.err + strings(run.json))
     assert_clean(run.out)
 
 

@@ -137,7 +137,7 @@ def section_document(page: Page, section: Section, vocabulary: Vocabulary) -> Do
         title=page.title,
         fields={name: tuple(tokenize(value)) for name, value in texts.items()},
         terms=terms,
-        embedding_text=" | ".join(part for part in (page.title, section.heading, text[:600]) if part),
+        embedding_text=" | ".join(part for part in (page.title, section.heading, lead, text[:600]) if part),
         questions=page.symptoms if first else (),
         archs=page.archs,
     )

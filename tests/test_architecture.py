@@ -158,3 +158,15 @@ def test_there_is_one_version_number() -> None:
 
 def test_no_module_carries_a_version_of_its_own() -> None:
     assert [str(path) for path in SOURCES if re.search(r"^__version__\s*=\s*['\"]", path.read_text(encoding="utf-8"), flags=re.M)] == []
+
+
+def test_only_the_child_process_of_ncu_skill_loads_the_vendors_library() -> None:
+    """`import ncu_report` before `import onnxruntime` kills the interpreter (2025.3.1 and 1.31), and one server serves both packages."""
+    importers = [
+        path.relative_to(ROOT).as_posix()
+        for package in ("kernelwiki", "ingest", "ncu_skill")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import) and any(alias.name == "ncu_report" for alias in node.names)
+    ]
+    assert importers == ["ncu_skill/vendor_worker.py"]

@@ -85,7 +85,6 @@ def test_a_zstd_bomb_is_refused_and_a_packed_report_is_read(report_file: Path, t
 
 
 def test_the_vendors_reader_crashing_is_an_error_not_a_crash(report_file: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ncu_report")
     report = open_report(report_file)
     report._shared.vendor._start().kill()
     with pytest.raises(UnreadableReport, match="crashed"):

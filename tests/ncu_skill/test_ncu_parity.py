@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from ncu_skill import open_report
 from ncu_skill.report import Kernel
 
-pytest.importorskip("ncu_report")
+pytestmark = pytest.mark.skipif(find_spec("ncu_report") is None, reason="ncu-report is not installed")
 
 NAMES = (
     *("copy_strided", "copy_vec4", "fix_copy_strided", "gemm_naive"),

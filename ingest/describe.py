@@ -9,7 +9,7 @@ from typing import Any
 
 from ingest.evidence import Extractor, path_archs, title_archs
 from ingest.select import Policy
-from kernelwiki.model import ChangedFile, Record
+from kernelwiki.model import ChangedFile, Evidence, Record
 from kernelwiki.vocabulary import Vocabulary
 
 _IDENTIFIER = re.compile(r"(?<![\w/@#])(?:--)?([A-Za-z_]\w*(?:(?:::|\.|-)\w+)*)(?![\w@/])")
@@ -21,6 +21,7 @@ _BOILERPLATE = re.compile(
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _MAX_IDENTIFIERS = 40
+_MAX_FAMILIES = 8
 _MAX_BODY = 20_000
 _MAX_TITLE = 500
 
@@ -55,6 +56,7 @@ def describe(
         if item.name not in known:
             known.add(item.name)
             evidence.append(item)
+    evidence += families(evidence, paths, vocabulary)
     return Record(
         id=f"{short_repo(repo)}#{number}",
         repo=repo,
@@ -70,6 +72,19 @@ def describe(
         selection=selection.reasons,
         score=selection.score,
     )
+
+
+def families(evidence: Sequence[Evidence], paths: Sequence[str], vocabulary: Vocabulary) -> list[Evidence]:
+    """Kernel families (vocabulary terms of kind kernel) that a name in the diff or a changed path belongs to, names first."""
+    found: dict[str, Evidence] = {}
+    for item in evidence:
+        for term_id in vocabulary.of_name(item.name) if item.line else ():
+            found.setdefault(term_id, Evidence("family", term_id, item.path, item.line))
+    for path in paths:
+        for term_id in vocabulary.of_path(path):
+            found.setdefault(term_id, Evidence("family", term_id, path))
+    kernels = [item for term_id, item in found.items() if vocabulary.terms[term_id].kind == "kernel"]
+    return kernels[:_MAX_FAMILIES]
 
 
 def plain_body(body: str) -> str:

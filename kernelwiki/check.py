@@ -118,7 +118,9 @@ def check_record(record: Record) -> Iterator[Problem]:
         yield Problem("schema", record.id, f"merged_at {record.merged_at!r} is not an ISO date")
     changed = {file.path for file in record.files}
     for item in record.evidence:
-        if item.kind != "arch" and (not item.path or not item.line):
+        if item.kind == "family" and not item.path:
+            yield Problem("evidence", record.id, f"family {item.name!r} has no file")
+        if item.kind not in ("arch", "family") and (not item.path or not item.line):
             yield Problem("evidence", record.id, f"{item.kind} {item.name!r} has no file and line")
         elif item.path and item.path not in changed:
             yield Problem("evidence", record.id, f"{item.kind} {item.name!r} points to {item.path}, which the pull request does not change")

@@ -19,7 +19,7 @@ _TEXT_NAMES = 10
 
 # How much a term counts by where it was found.
 TERM_WEIGHTS = {"written": 1.0, "title": 1.0, "name": 0.5, "path": 0.5, "mention": 0.5}
-_QUIET_KINDS = frozenset({"arch", "dtype", "tile"})
+_QUIET_KINDS = frozenset({"arch", "dtype", "tile", "family"})
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def record_document(record: Record, vocabulary: Vocabulary, questions: Sequence[
     texts = {
         "title": record.title,
         "path": " ".join(paths[:_INDEXED_PATHS]),
-        "names": " ".join(item.name for item in record.evidence),
+        "names": " ".join(item.name for item in record.evidence if item.kind != "family"),
         "text": " ".join([record.summary, *record.symptoms, *record.identifiers, *record.mentions, record.body]),
         "questions": " ".join(questions),
     }

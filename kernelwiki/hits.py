@@ -96,7 +96,7 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
         about = bool(terms & set(searcher.vocabulary.of_name(item.name)))
         return shared + 1.5 * about, item.line is not None, -_KIND_ORDER.get(item.kind, 9)
 
-    located = [item for item in record.evidence if item.path]
+    located = [item for item in record.evidence if item.path and item.kind != "family"]
     ranked = sorted(located, key=value, reverse=True)
     telling = [item for item in ranked if value(item)[0] > 0]
     places = {(item.path, item.line): item for item in reversed(telling or ranked)}

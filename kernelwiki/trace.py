@@ -35,7 +35,13 @@ def _record_chain(record: Record) -> list[Link]:
         Link("pull request", record.id, record.url, sha=record.merge_sha),
         Link("merge commit", record.merge_sha, commit, sha=record.merge_sha),
     ]
-    return links + [_evidence_link(record, item) for item in record.evidence]
+    links += [_evidence_link(record, item) for item in record.evidence]
+    named = {item.path for item in record.evidence}
+    return links + [
+        Link("changed file", file.path, record.blob_url(file.path), file.path, None, record.merge_sha)
+        for file in record.files
+        if file.path not in named
+    ]
 
 
 def _evidence_link(record: Record, item: Evidence) -> Link:

@@ -75,11 +75,14 @@ def describe(
 
 
 def families(evidence: Sequence[Evidence], paths: Sequence[str], vocabulary: Vocabulary) -> list[Evidence]:
-    """Kernel families (vocabulary terms of kind kernel) that a name in the diff or a changed path belongs to, names first."""
+    """Kernel families (vocabulary terms of kind kernel) that a name in the diff or a changed path belongs to, names first.
+
+    A family is a reading of the file, not a text in one of its lines, so it has a path and no line.
+    """
     found: dict[str, Evidence] = {}
     for item in evidence:
         for term_id in vocabulary.of_name(item.name) if item.line else ():
-            found.setdefault(term_id, Evidence("family", term_id, item.path, item.line))
+            found.setdefault(term_id, Evidence("family", term_id, item.path))
     for path in paths:
         for term_id in vocabulary.of_path(path):
             found.setdefault(term_id, Evidence("family", term_id, path))

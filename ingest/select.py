@@ -68,11 +68,6 @@ class Policy:
         decision: Decision = "include" if score >= self.include_at else "defer" if score >= self.defer_at else "exclude"
         return Selection(decision, score, tuple(reasons))
 
-    def kernel_files(self, paths: Sequence[str]) -> int:
-        """How many of `paths` hold kernel code by the policy's kernel-* rules."""
-        rules = [rule for rule in self.paths if rule.id.startswith("kernel-") and rule.points >= 4]
-        return sum(any(rule.matches(path) for rule in rules) for path in paths)
-
     def _best_path_rule(self, paths: Sequence[str]) -> Rule | None:
         hits = [rule for rule in self.paths if any(rule.matches(path) for path in paths)]
         return max(hits, key=lambda rule: rule.points, default=None)

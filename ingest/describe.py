@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest.evidence import Extractor, path_archs, title_archs
+from ingest.evidence import Extractor, first_hunks, path_archs, title_archs
 from ingest.select import Policy
 from kernelwiki.model import ChangedFile, Evidence, Record
 from kernelwiki.vocabulary import Vocabulary
@@ -22,6 +22,7 @@ _BOILERPLATE = re.compile(
 )
 _MAX_IDENTIFIERS = 40
 _MAX_FAMILIES = 8
+_MAX_HUNKS = 40
 _MAX_BODY = 20_000
 _MAX_TITLE = 500
 
@@ -56,7 +57,10 @@ def describe(
         if item.name not in known:
             known.add(item.name)
             evidence.append(item)
-    evidence += families(evidence, paths, vocabulary)
+    hunks = [item for item in first_hunks(patch, _MAX_HUNKS) if item.path in changed]
+    evidence += families(evidence, paths, hunks, vocabulary)
+    named = {item.path for item in evidence if item.line}
+    evidence += [item for item in hunks if item.path not in named]
     return Record(
         id=f"{short_repo(repo)}#{number}",
         repo=repo,
@@ -74,18 +78,19 @@ def describe(
     )
 
 
-def families(evidence: Sequence[Evidence], paths: Sequence[str], vocabulary: Vocabulary) -> list[Evidence]:
+def families(evidence: Sequence[Evidence], paths: Sequence[str], hunks: Sequence[Evidence], vocabulary: Vocabulary) -> list[Evidence]:
     """Kernel families (vocabulary terms of kind kernel) that a name in the diff or a changed path belongs to, names first.
 
-    A family is a reading of the file, not a text in one of its lines, so it has a path and no line.
+    The line is that of the name, or where the file of that path begins to change; a file without a hunk in `hunks` gives none.
     """
     found: dict[str, Evidence] = {}
     for item in evidence:
         for term_id in vocabulary.of_name(item.name) if item.line else ():
-            found.setdefault(term_id, Evidence("family", term_id, item.path))
+            found.setdefault(term_id, Evidence("family", term_id, item.path, item.line))
+    first = {item.path: item.line for item in hunks}
     for path in paths:
         for term_id in vocabulary.of_path(path):
-            found.setdefault(term_id, Evidence("family", term_id, path))
+            found.setdefault(term_id, Evidence("family", term_id, path, first.get(path)))
     kernels = [item for term_id, item in found.items() if vocabulary.terms[term_id].kind == "kernel"]
     return kernels[:_MAX_FAMILIES]
 

@@ -111,6 +111,17 @@ class Extractor:
         return evidence
 
 
+def first_hunks(patch: str, limit: int) -> list[Evidence]:
+    """Where each file of `patch` begins to change: its first hunk that adds a line, at that line; at most `limit` files."""
+    found: dict[str, Evidence] = {}
+    for added in added_lines(patch):
+        if added.path not in found:
+            if len(found) == limit:
+                break
+            found[added.path] = Evidence("hunk", added.hunk, added.path, added.line)
+    return list(found.values())
+
+
 _TITLE_ARCHS = (
     (re.compile(r"\bsm_?(70|75|80|86|87|89|90|100|103|110|120|121)[af]?\b", re.I), "sm{}"),
     (re.compile(r"\b(gfx9(?:0a|4[0-2]|50)|gfx1[12]\d\d)\b", re.I), "{}"),

@@ -19,7 +19,9 @@ _TEXT_NAMES = 10
 
 # How much a term counts by where it was found.
 TERM_WEIGHTS = {"written": 1.0, "title": 1.0, "name": 0.5, "path": 0.5, "mention": 0.5}
-_QUIET_KINDS = frozenset({"arch", "dtype", "tile", "family"})
+# Kinds that say where, not what: no words of the diff.
+_PLACES = frozenset({"family", "hunk"})
+_QUIET_KINDS = _PLACES | {"arch", "dtype", "tile"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def record_document(record: Record, vocabulary: Vocabulary, questions: Sequence[
     texts = {
         "title": record.title,
         "path": " ".join(paths[:_INDEXED_PATHS]),
-        "names": " ".join(item.name for item in record.evidence if item.kind != "family"),
+        "names": " ".join(item.name for item in record.evidence if item.kind not in _PLACES),
         "text": " ".join([record.summary, *record.symptoms, *record.identifiers, *record.mentions, record.body]),
         "questions": " ".join(questions),
     }

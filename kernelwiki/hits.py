@@ -76,7 +76,7 @@ def record_snippet(record: Record, evidence: list[Evidence]) -> str:
     if record.summary:
         return _cut(record.summary)
     added = [item for item in evidence if item.line]
-    names = ", ".join(f"`{item.name}`" for item in added)
+    names = ", ".join(f"`{item.name}`" for item in added if item.kind != "hunk")
     where = f" in {added[0].path}" if added and added[0].path else ""
     additions = sum(file.additions or 0 for file in record.files)
     deletions = sum(file.deletions or 0 for file in record.files)
@@ -94,7 +94,7 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
     def value(item: Evidence) -> tuple[float, bool, int]:
         shared = len(wanted & set(tokenize(item.name)))
         about = bool(terms & set(searcher.vocabulary.of_name(item.name)))
-        return shared + 1.5 * about, item.line is not None, -_KIND_ORDER.get(item.kind, 9)
+        return shared + 1.5 * about, item.line is not None, -_KIND_ORDER.get(item.kind, len(_KIND_ORDER))
 
     located = [item for item in record.evidence if item.path and item.kind != "family"]
     ranked = sorted(located, key=value, reverse=True)
@@ -105,7 +105,7 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
 
 _KIND_ORDER = {
     kind: place
-    for place, kind in enumerate(("instruction", "api", "template", "intrinsic", "function", "arch", "setting", "tile", "dtype", "symbol"))
+    for place, kind in enumerate(("instruction", "api", "template", "intrinsic", "function", "arch", "setting", "tile", "dtype", "symbol", "hunk"))
 }
 
 

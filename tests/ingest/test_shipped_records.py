@@ -115,6 +115,8 @@ def _file_lines(patch: str, path: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _says(item: Evidence, text: str) -> bool:
+    if item.kind == "hunk":
+        return True  # A hunk names a place: that the line is added is all it claims.
     if item.kind == "dtype":
         spellings = {spelling for spelling, name in DTYPES.items() if name == item.name} | {item.name, item.name.upper()}
         return any(re.search(rf"\b{re.escape(spelling)}\b", text) for spelling in spellings)
@@ -135,7 +137,27 @@ def test_two_hundred_random_locators_lead_to_an_added_line_with_the_name(records
     for record, item in sample:
         patch = _patches(shared_prs, record.repo, frozenset(wanted[record.repo]))[record.number]
         lines = [(sign, text) for number, sign, text in _file_lines(patch, str(item.path)) if number == item.line]
-        assert any(sign == "+" and _says(item, text) for sign, text in lines), (record.id, item, lines)
+        assert any(sign == "+" and (item.kind == "family" or _says(item, text)) for sign, text in lines), (record.id, item, lines)
+
+
+def test_a_kernel_family_stands_where_a_name_or_a_path_of_it_does(records: dict[str, Record], vocabulary: Vocabulary) -> None:
+    families = [(record, item) for record in records.values() for item in record.evidence if item.kind == "family"]
+    assert len(families) > 5_000
+    for record, item in families:
+        named = {
+            term for other in record.evidence if (other.path, other.line) == (item.path, item.line) for term in vocabulary.of_name(other.name)
+        }
+        assert item.path
+        assert item.name in named or item.name in vocabulary.of_path(item.path), (record.id, item)
+
+
+def test_every_record_with_a_diff_that_adds_a_line_leads_to_a_line(records: dict[str, Record], shared_prs: Path) -> None:
+    with gzip.open(shared_prs / "DeepGEMM.diffs.jsonl.gz", "rt", encoding="utf-8") as file:
+        numbers = {row["number"] for row in map(json.loads, file) if re.search(r"^\+(?!\+\+ )", row["patch"], re.M)}
+    assert len(numbers) > 30
+    for number in numbers:
+        record = records.get(f"DeepGEMM#{number}")
+        assert record is None or any(item.line for item in record.evidence), number
 
 
 def test_the_locator_check_can_fail() -> None:

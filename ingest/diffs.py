@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-_HUNK = re.compile(r"^@@ (-\d+(?:,\d+)? \+(\d+)(?:,\d+)?) @@")
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? (\+(\d+)(?:,\d+)?) @@")
 _FILE = re.compile(r"^diff --git a/(.+) b/(.+)$")
 _ESCAPE = re.compile(rb'\\([0-3][0-7]{2}|[abtnvfr"\\])')
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r", b'"': b'"', b"\\": b"\\"}
@@ -14,12 +14,12 @@ _LETTERS = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f
 
 @dataclass(frozen=True)
 class AddedLine:
-    """One added line: `line` is 1-based in the new file at the merge commit, `hunk` the ranges of its hunk (`-10,7 +12,9`)."""
+    """One added line: `line` is 1-based in the new file at the merge commit, `hunk` the range of its hunk there (`+12,9`)."""
 
     path: str
     line: int
     text: str
-    hunk: str = ""
+    hunk: str = field(default="", compare=False)
 
 
 def added_lines(patch: str) -> Iterator[AddedLine]:
@@ -29,7 +29,7 @@ def added_lines(patch: str) -> Iterator[AddedLine]:
     """
     path: str | None = None
     number: int | None = None
-    ranges = ""
+    hunk_range = ""
     for raw in patch.split("\n"):
         if raw.startswith("diff "):
             header = _FILE.match(raw)
@@ -40,12 +40,12 @@ def added_lines(patch: str) -> Iterator[AddedLine]:
             continue
         hunk = _HUNK.match(raw)
         if hunk:
-            ranges, number = hunk.group(1), int(hunk.group(2))
+            hunk_range, number = hunk.group(1), int(hunk.group(2))
             continue
         if path is None or number is None:
             continue
         if raw.startswith("+"):
-            yield AddedLine(path, number, raw[1:], ranges)
+            yield AddedLine(path, number, raw[1:], hunk_range)
             number += 1
         elif raw.startswith(" ") or raw == "":
             number += 1

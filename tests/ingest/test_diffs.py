@@ -147,3 +147,8 @@ def test_text_without_an_added_line_in_a_hunk_gives_nothing(text: str) -> None:
 def test_a_header_that_is_not_understood_does_not_lend_its_lines_to_the_file_before() -> None:
     merge = "diff --cc csrc/merged.cu\nindex 1,2..3\n@@@ -1,1 -1,1 +1,2 @@@\n++both\n"
     assert {line.path for line in added_lines(TWO_HUNKS + merge)} == {"csrc/a.cu", "csrc/b.cuh"}
+
+
+def test_an_added_line_knows_the_range_of_its_hunk_in_the_new_file() -> None:
+    patch = "diff --git a/k.cu b/k.cu\n--- a/k.cu\n+++ b/k.cu\n@@ -1 +1,2 @@\n a\n+b\n@@ -9,2 +10,3 @@ void f()\n c\n+d\n e\n"
+    assert [(added.line, added.hunk) for added in added_lines(patch)] == [(2, "+1,2"), (11, "+10,3")]

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from ingest_parts import PATCH
 
-from ingest.evidence import default_extractor, path_archs, title_archs
+from ingest.evidence import default_extractor, first_hunks, path_archs, title_archs
 
 GEMM, TILES, CUTE, TRITON, SHELL = (
     "csrc/gemm_tma.cu",
@@ -250,3 +250,13 @@ def test_control_characters_and_lone_surrogates_never_reach_a_name() -> None:
     for item in default_extractor().extract(diff(lines)):
         assert item.name.isprintable()
         item.name.encode("utf-8")
+
+
+def test_a_file_without_a_name_of_its_own_is_located_by_its_first_hunk_that_adds_a_line() -> None:
+    removed = "diff --git a/a.cu b/a.cu\n--- a/a.cu\n+++ b/a.cu\n@@ -1,2 +1 @@\n x\n-y\n"
+    patch = removed + diff(["x = 1;"], "b.cu") + diff(["y = 2;"], "c.cu")
+    assert [(item.kind, item.name, item.path, item.line) for item in first_hunks(patch, 9)] == [
+        ("hunk", "+1,1", "b.cu", 1),
+        ("hunk", "+1,1", "c.cu", 1),
+    ]
+    assert len(first_hunks(patch, 1)) == 1

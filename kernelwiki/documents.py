@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kernelwiki.model import Page, Record, Section
+from kernelwiki.model import Page, Record, Section, Term
 from kernelwiki.pages import prose
 from kernelwiki.tokens import tokenize
 from kernelwiki.vocabulary import Vocabulary
 
 FIELDS = ("title", "path", "names", "text", "questions")
+OWN_TEXT = 200_000  # characters of a record's own text that are indexed
 _INDEXED_PATHS = 80
 _TERM_PATHS = 24
 _TEXT_TERMS = 8
@@ -95,6 +96,12 @@ def record_embedding_text(record: Record, terms: Mapping[str, float], vocabulary
     return " | ".join(part for part in parts if part)
 
 
+def own_text(record: Record) -> str:
+    """What only a user's own record has: description, labels, discussion and diff hunks, up to a length; empty for a shipped one."""
+    parts = [record.body, " ".join(record.labels), *record.discussion, *(hunk.text for hunk in record.hunks)]
+    return "\n".join(part for part in parts if part)[:OWN_TEXT]
+
+
 def record_document(record: Record, vocabulary: Vocabulary, questions: Sequence[str] = ()) -> Document:
     """The document of one pull request; `questions` are ours, ones that it answers (`corpus/questions`)."""
     terms = record_terms(record, vocabulary)
@@ -103,7 +110,7 @@ def record_document(record: Record, vocabulary: Vocabulary, questions: Sequence[
         "title": record.title,
         "path": " ".join(paths[:_INDEXED_PATHS]),
         "names": " ".join(item.name for item in record.evidence if item.kind not in _PLACES),
-        "text": " ".join([record.summary, *record.symptoms, *record.identifiers, *record.mentions, record.body]),
+        "text": " ".join([record.summary, *record.symptoms, *record.identifiers, *record.mentions, own_text(record)]),
         "questions": " ".join(questions),
     }
     return Document(
@@ -143,3 +150,13 @@ def section_document(page: Page, section: Section, vocabulary: Vocabulary) -> Do
         questions=page.symptoms if first else (),
         archs=page.archs,
     )
+
+
+def document_texts(document: Document) -> list[str]:
+    """What the embedder reads of a document: its text, then each question."""
+    return [document.embedding_text, *document.questions]
+
+
+def term_texts(term: Term) -> list[str]:
+    """What the embedder reads of a vocabulary term: its definition, then each symptom phrase."""
+    return [f"{term.name}. {term.description}", *term.symptoms]

@@ -111,6 +111,11 @@ class SentenceTransformersEmbedder:
         return np.asarray(vectors, dtype=np.float32)
 
 
+def make_embedder(model: Path, name: str) -> Embedder:
+    """The shipped embedder in the folder `model`, or a sentence-transformers model when `name` is given."""
+    return SentenceTransformersEmbedder(name) if name else OnnxEmbedder(model)
+
+
 def text_key(model_id: str, text: str) -> int:
     """64-bit key under which a precomputed vector of `text` ships; changes with the model."""
     digest = hashlib.blake2b(f"{model_id}\0{text}".encode(), digest_size=8).digest()

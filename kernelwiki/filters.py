@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelwiki.errors import BadQuery
-from kernelwiki.index import IndexInfo, day_number
+from kernelwiki.index import IndexInfo
 from kernelwiki.vocabulary import Vocabulary
 
 # Documents of each term as a compressed column matrix (indptr, rows, weights) and the column of each term.
@@ -53,7 +53,9 @@ def _repo_numbers(info: IndexInfo, name: str) -> list[int]:
     wanted = name.lower()
     found = [number for number, repo in enumerate(info.repos) if wanted in (repo.lower(), repo.rsplit("/", 1)[-1].lower())]
     if not found:
-        raise BadQuery(f"--repo {name}: no such repository here. Valid: {', '.join(repo.rsplit('/', 1)[-1] for repo in info.repos)}.")
+        raise BadQuery(
+            f"--repo {name}: no such repository here. Valid: {', '.join(repo.rsplit('/', 1)[-1] for repo in sorted(info.repos))}."
+        )
     return found
 
 
@@ -64,7 +66,7 @@ def _arch_number(info: IndexInfo, vocabulary: Vocabulary, name: str) -> int:
     for candidate in candidates:
         if candidate in info.archs:
             return info.archs.index(candidate)
-    raise BadQuery(f"--arch {name}: no such architecture here. Valid: {', '.join(info.archs)}, or a product name such as B200.")
+    raise BadQuery(f"--arch {name}: no such architecture here. Valid: {', '.join(sorted(info.archs))}, or a product name such as B200.")
 
 
 def _tag_mask(info: IndexInfo, vocabulary: Vocabulary, terms: TermMatrix, tag: str) -> npt.NDArray[np.bool_]:
@@ -79,6 +81,11 @@ def _tag_mask(info: IndexInfo, vocabulary: Vocabulary, terms: TermMatrix, tag: s
     for term_id in ids:
         mask[rows[int(indptr[columns[term_id]]) : int(indptr[columns[term_id] + 1])]] = True
     return mask
+
+
+def day_number(date: str) -> int:
+    """Days since 1970 of an ISO date, 0 for none."""
+    return int(np.datetime64(date[:10], "D").astype(int)) if date else 0
 
 
 def _since(text: str) -> int:

@@ -105,7 +105,9 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
 
 _KIND_ORDER = {
     kind: place
-    for place, kind in enumerate(("instruction", "api", "template", "intrinsic", "function", "arch", "setting", "tile", "dtype", "symbol", "hunk"))
+    for place, kind in enumerate(
+        ("instruction", "api", "template", "intrinsic", "function", "arch", "setting", "tile", "dtype", "symbol", "hunk")
+    )
 }
 
 

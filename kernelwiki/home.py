@@ -69,6 +69,10 @@ class Places:
         return self.corpus / "records"
 
     @property
+    def summaries(self) -> Path:
+        return self.corpus / "summaries"
+
+    @property
     def questions(self) -> Path:
         return self.corpus / "questions"
 
@@ -89,20 +93,19 @@ class Places:
     def indexes(self) -> Path:
         return self.home / "index"
 
-    def source_files(self) -> list[Path]:
-        """Every file that an index is derived from, in a fixed order."""
-        files = [
-            *sorted(self.records.glob("*")),
-            *sorted(self.own_records.glob("*")),
-            *sorted(self.vocabulary.glob("*.yaml")),
-            *sorted(self.questions.glob("*")),
-        ]
-        return [*files, *sorted(self.pages.glob("*/*.md")), self.model / "model.json", self.vectors]
+    def corpus_files(self) -> list[Path]:
+        """Every shipped file that an index is derived from, in a fixed order."""
+        folders = [(self.records, "*"), (self.summaries, "*"), (self.vocabulary, "*.yaml"), (self.questions, "*"), (self.pages, "*/*.md")]
+        return [*(path for folder, form in folders for path in sorted(folder.glob(form))), self.model / "model.json", self.vectors]
 
-    def fingerprint(self, *settings: str) -> str:
-        """16 hex digits that change when a source file's name, size or time does, or one of `settings`."""
+    def own_files(self) -> list[Path]:
+        """The files of the user's own records."""
+        return sorted(path for path in self.own_records.glob("*") if not path.name.startswith("."))
+
+    def fingerprint(self, *settings: str, own: bool = True) -> str:
+        """16 hex digits that change when a source file's name, size or time does, or one of `settings`; `own` counts the user's files."""
         digest = hashlib.sha256()
-        for path in self.source_files():
+        for path in [*self.corpus_files(), *(self.own_files() if own else ())]:
             try:
                 info = path.stat()
             except OSError:

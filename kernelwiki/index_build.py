@@ -11,7 +11,8 @@ import numpy as np
 
 from kernelwiki.errors import IndexBusy
 from kernelwiki.home import Places, find_places
-from kernelwiki.index import LOCK_SECONDS, IndexInfo, Progress, build_index, cannot_write, complete_indexes, read_info, wanted_version
+from kernelwiki.index import LOCK_SECONDS, IndexInfo, Progress, cannot_write, complete_indexes, read_info, wanted_version
+from kernelwiki.index_builder import make_index
 
 
 def build_everything(
@@ -32,7 +33,7 @@ def build_everything(
         with FileLock(places.indexes / "lock", timeout=LOCK_SECONDS):
             info = None if force else read_info(folder)
             if info is None:
-                info = build_index(places, version, embedder, progress)
+                info = make_index(places, version, embedder, progress, grow=not force)
             store = _fill_chroma(places, folder, info, force, progress) if chroma and info.dense else ("exact" if info.dense else "none")
     except Timeout:
         raise IndexBusy(
@@ -58,16 +59,22 @@ def _fill_chroma(places: Places, folder: Path, info: IndexInfo, force: bool, pro
     from kernelwiki.vectors import chroma_client, fill, open_collection
 
     url = os.environ.get("KWIKI_CHROMA_URL")
-    matrix = np.load(folder / "vectors.npy", mmap_mode="r")
-    owner = np.load(folder / "owner.npy")
-    ids = (folder / "ids.txt").read_text(encoding="utf-8").split("\n")
-    target = folder / "chroma"
-    beside = places.indexes / f".building-chroma-{info.version}-{os.getpid()}"
-    if not url and target.is_dir() and not force:
-        return "chroma (embedded)"
+    target, beside = folder / "chroma", places.indexes / f".building-chroma-{info.version}-{os.getpid()}"
+    name = f"chroma ({url or 'embedded'})"
+    if not url and not force:
+        if target.is_dir():
+            return name
+        kin = (path / "chroma" for path, other in complete_indexes(places) if other.lineage == info.lineage)
+        of_lineage = next((path for path in kin if path.is_dir()), None)
+        if of_lineage:
+            shutil.copytree(of_lineage, beside)
+            beside.rename(target)
+            return name
     client = chroma_client(beside, url)
-    if url and not force and open_collection(client, info.version, len(matrix)) is not None:
-        return f"chroma ({url})"
+    if url and not force and open_collection(client, info.lineage, info.lineage_vectors) is not None:
+        return name
+    matrix = np.load(folder / "vectors.npy", mmap_mode="r")[: info.lineage_vectors]
+    ids = (folder / "ids.txt").read_text(encoding="utf-8").split("\n")
     done = 0
 
     def advance(count: int) -> None:
@@ -76,12 +83,11 @@ def _fill_chroma(places: Places, folder: Path, info: IndexInfo, force: bool, pro
         if progress:
             progress("Filling Chroma", done, len(matrix))
 
-    fill(client, info.version, matrix, [ids[int(row)] for row in owner], advance)
-    if url:
-        return f"chroma ({url})"
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
-    return "chroma (embedded)"
+    fill(client, info.lineage, matrix, [ids[int(row)] for row in np.load(folder / "owner.npy")[: len(matrix)]], advance)
+    if not url:
+        shutil.rmtree(target, ignore_errors=True)
+        beside.rename(target)
+    return name
 
 
 def index_status(home: Path | None = None) -> dict[str, Any]:

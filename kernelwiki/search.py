@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelwiki.documents import FIELDS
-from kernelwiki.embed import Embedder
+from kernelwiki.documents import FIELDS, term_texts
+from kernelwiki.embed import Embedder, make_embedder
 from kernelwiki.errors import IndexUnusable, KernelWikiError
 from kernelwiki.filters import Filters, filter_mask
 from kernelwiki.home import Places
-from kernelwiki.index import IndexInfo, make_embedder
+from kernelwiki.index import IndexInfo
 from kernelwiki.lexical import LexicalIndex
 from kernelwiki.rank import Array, Ranking, default_ranking, weighted
 from kernelwiki.references import Reference, references
@@ -88,10 +88,15 @@ class Searcher:
     @cached_property
     def row_of(self) -> dict[str, int]:
         """Rows by lower-case document id; a page id leads to its first section."""
-        rows = {name.lower(): row for row, name in enumerate(self.ids)}
-        for row in range(self.info.records, len(self.ids)):
+        alive = self._array("alive")
+        rows = {name.lower(): row for row, name in enumerate(self.ids) if alive[row]}
+        for row in map(int, np.flatnonzero(self._attributes["is_page"] & alive)):
             rows.setdefault(self.ids[row].split("#", 1)[0].lower(), row)
         return rows
+
+    def record_rows(self) -> list[int]:
+        """Rows of the pull requests that are alive."""
+        return [int(row) for row in np.flatnonzero(~self._attributes["is_page"] & self._array("alive"))]
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -109,15 +114,20 @@ class Searcher:
 
     @cached_property
     def matrix(self) -> Array:
-        """Vectors of documents, then of their questions, memory-mapped."""
+        """Vectors, memory-mapped: of each document, followed by those of its questions."""
         matrix: Array = self._array("vectors")
         return matrix
 
     @cached_property
     def _owner(self) -> npt.NDArray[np.int32]:
-        """Document row of each vector row: documents first, then their questions."""
+        """Document row of each vector row."""
         owner: npt.NDArray[np.int32] = self._array("owner")
         return owner
+
+    @cached_property
+    def _own_vector(self) -> npt.NDArray[np.intp]:
+        """Vector row of each document's own text, the first of its rows."""
+        return np.flatnonzero(np.diff(self._owner, prepend=-1))
 
     @cached_property
     def _term_vectors(self) -> Array:
@@ -128,8 +138,6 @@ class Searcher:
     @cached_property
     def _term_starts(self) -> npt.NDArray[np.intp]:
         """Where the vectors of each term begin; every term has at least its definition."""
-        from kernelwiki.index import term_texts
-
         counts = [len(term_texts(term)) for term in self.vocabulary.terms.values()]
         return np.cumsum([0, *counts[:-1]])
 
@@ -140,7 +148,7 @@ class Searcher:
         name = self.info.embedder
         prefix = "sentence-transformers:"
         try:
-            return make_embedder(self._places, name.removeprefix(prefix) if name.startswith(prefix) else "")
+            return make_embedder(self._places.model, name.removeprefix(prefix) if name.startswith(prefix) else "")
         except KernelWikiError as error:
             self._notes.append(f"lexical answer only: {error}")
             return None
@@ -152,10 +160,11 @@ class Searcher:
         """
         from kernelwiki.vectors import ChromaStore, chroma_client, collection_name, open_collection
 
-        collection = open_collection(chroma_client(self.folder / "chroma", url), self.info.version, len(self.matrix))
+        info = self.info
+        collection = open_collection(chroma_client(self.folder / "chroma", url), info.lineage, info.lineage_vectors)
         if collection is None:
-            raise IndexUnusable(f"Chroma has no complete collection {collection_name(self.info.version)}. Run `kwiki index build`.")
-        self._store = ChromaStore(collection, self.matrix, url or "embedded")
+            raise IndexUnusable(f"Chroma has no complete collection {collection_name(info.lineage)}. Run `kwiki index build`.")
+        self._store = ChromaStore(collection, self.matrix, info.lineage_vectors, url or "embedded")
 
     @property
     def store_name(self) -> str:
@@ -220,18 +229,15 @@ class Searcher:
         return result
 
     def dense_features(self, query: Query, cosine: Array) -> dict[str, Array]:
-        """The features that come from `cosine`, the similarity of every vector row (documents, then questions) to the query."""
-        count = self.info.documents
-        sample = cosine[self._sample]
-        asked = np.zeros(count, dtype=np.float32)
-        owners = self._owner[count:]
-        if len(owners):
-            starts = np.flatnonzero(np.diff(owners, prepend=-1))
-            asked[owners[starts]] = np.maximum(0, np.maximum.reduceat(cosine[count:], starts))
+        """The features that come from `cosine`, the similarity of every vector row to the query."""
+        dense = cosine[self._own_vector]
+        sample = dense[self._sample]
+        questions = np.maximum(cosine, 0)
+        questions[self._own_vector] = 0
         return {
             # In standard deviations from the corpus mean, so that weights hold for any embedder and corpus.
-            "dense": (cosine[:count] - np.float32(sample.mean())) / np.float32(float(sample.std()) or 1.0),
-            "asked": asked,
+            "dense": (dense - np.float32(sample.mean())) / np.float32(float(sample.std()) or 1.0),
+            "asked": np.maximum.reduceat(questions, self._own_vector) if len(questions) else questions,
             "soft_terms": self._term_scores(query.soft_terms),
         }
 
@@ -251,15 +257,14 @@ class Searcher:
             return cosine, nearest_rows(cosine, DENSE_CANDIDATES, vector_mask)
         near = self._store.nearest(vector, DENSE_CANDIDATES, vector_mask)
         words = weighted(self._ranking.lexical, features)
-        documents = np.union1d(self._owner[near], np.argpartition(-words, min(WORD_CANDIDATES, len(words) - 1))[:WORD_CANDIDATES])
         known = np.zeros(self.info.documents, dtype=bool)
-        known[documents], known[self._sample] = True, True
+        known[np.argpartition(-words, min(WORD_CANDIDATES, len(words) - 1))[:WORD_CANDIDATES]] = True
+        known[self._owner[near]], known[self._sample] = True, True
         rows = np.flatnonzero(known[self._owner])
         found = similarities(self.matrix[rows], vector)
-        cosine = np.full(len(self.matrix), found.mean(), dtype=np.float32)
+        cosine = np.zeros(len(self.matrix), dtype=np.float32)
         cosine[rows] = found
-        cosine[: self.info.documents][~known] = cosine[self._sample].mean()
-        cosine[self.info.documents :][~known[self._owner[self.info.documents :]]] = 0.0
+        cosine[self._own_vector[~known]] = cosine[self._own_vector[self._sample]].mean()
         return cosine, near
 
     def _term_scores(self, weights: Mapping[str, float]) -> Array:
@@ -275,8 +280,12 @@ class Searcher:
         return total / np.float32(norm) if norm else total
 
     def mask(self, filters: Filters) -> npt.NDArray[np.bool_] | None:
-        """Documents that pass `filters`, or None when all do. Raises BadQuery for a value that no document has."""
-        return filter_mask(filters, self.info, self.vocabulary, self._attributes, self._terms)
+        """Living documents that pass `filters`, or None when all do. Raises BadQuery for a value that no document has."""
+        mask = filter_mask(filters, self.info, self.vocabulary, self._attributes, self._terms)
+        if self.info.records + self.info.sections == self.info.documents:
+            return mask
+        alive: npt.NDArray[np.bool_] = self._array("alive")
+        return alive if mask is None else mask & alive
 
     def rank(self, query: Query, filters: Filters, limit: int, offset: int = 0) -> Ranked:
         """Documents in order of relevance, one row a page, `limit` of them from `offset`."""
@@ -324,8 +333,8 @@ class Searcher:
         rows = rows[np.argsort(-first[rows], kind="stable")[:FEEDBACK_CANDIDATES]]
         best = rows[:FEEDBACK_DOCUMENTS]
         weights = np.exp((first[best] - first[best[0]]) / np.float32(FEEDBACK_TEMPERATURE))
-        centre = (self.matrix[best] * weights[:, None]).sum(axis=0)
-        result[rows] = self.matrix[rows] @ (centre / np.float32(np.linalg.norm(centre) or 1.0))
+        centre = (self.matrix[self._own_vector[best]] * weights[:, None]).sum(axis=0)
+        result[rows] = self.matrix[self._own_vector[rows]] @ (centre / np.float32(np.linalg.norm(centre) or 1.0))
         return result
 
     def _named_rows(self, text: str, mask: npt.NDArray[np.bool_] | None) -> list[int]:

@@ -50,20 +50,22 @@ def nearest_rows(scores: Vectors, count: int, mask: Mask | None) -> npt.NDArray[
 
 
 class ChromaStore:
-    """A Chroma collection, embedded in the index folder or on a server."""
+    """A Chroma collection, embedded in the index folder or on a server, of the first `rows` rows of `matrix`; later rows are scanned."""
 
-    def __init__(self, collection: Any, matrix: Vectors, name: str) -> None:
-        self._collection = collection
-        self._matrix = matrix
+    def __init__(self, collection: Any, matrix: Vectors, rows: int, name: str) -> None:
+        self._collection, self._matrix, self._rows = collection, matrix, rows
         self.name = name
 
     def nearest(self, vector: Vectors, count: int, mask: Mask | None) -> npt.NDArray[np.intp]:
         if mask is not None:
             # Chroma's metadata filters cost 30-300 ms; the exact scan with a mask costs a few.
             return nearest_rows(similarities(self._matrix, vector), count, mask)
-        count = min(count, self._collection.count())
-        answer = self._collection.query(query_embeddings=[vector.tolist()], n_results=count, include=[])
-        return np.array([int(row) for row in answer["ids"][0]], dtype=np.intp)
+        answer = self._collection.query(query_embeddings=[vector.tolist()], n_results=min(count, self._rows), include=[])
+        found = np.array([int(row) for row in answer["ids"][0]], dtype=np.intp)
+        if self._rows == len(self._matrix):
+            return found
+        rows = np.concatenate([found, np.arange(self._rows, len(self._matrix))])
+        return rows[nearest_rows(similarities(self._matrix[rows], vector), count, None)]
 
 
 def collection_name(version: str) -> str:

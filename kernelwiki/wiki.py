@@ -132,7 +132,7 @@ class Wiki:
         searcher = self._current()
         reference = next(references(record_id), None)
         row = searcher.row_of_reference(reference) if reference else None
-        if row is None or row >= searcher.info.records:
+        if row is None:
             raise self.not_found(record_id)
         return record_from_json(searcher.document(row))
 
@@ -175,7 +175,7 @@ class Wiki:
         from kernelwiki.records import record_from_json
 
         searcher = self._current()
-        for row in range(self.info.records):
+        for row in searcher.record_rows():
             yield record_from_json(searcher.document(row))
 
     def _current(self) -> Searcher:

@@ -11,10 +11,9 @@ import time
 
 import numpy as np
 
-from kernelwiki.documents import record_document, section_document
+from kernelwiki.documents import document_texts, record_document, section_document, term_texts
 from kernelwiki.embed import OnnxEmbedder, VectorCache, embed_cached, text_key
 from kernelwiki.home import find_places
-from kernelwiki.index import embedding_texts
 from kernelwiki.pages import read_pages
 from kernelwiki.questions import read_questions
 from kernelwiki.records import read_records
@@ -28,7 +27,8 @@ def main() -> None:
     questions = read_questions(places.questions)
     documents = [record_document(record, vocabulary, questions.get(record.id, ())) for record in read_records(places.records)]
     documents += [section_document(page, section, vocabulary) for page in read_pages(places.pages) for section in page.sections]
-    texts = sorted({text for part in embedding_texts(documents, terms) for text in part})
+    phrases = [text for term in terms for text in term_texts(term)]
+    texts = sorted({*phrases, *(text for document in documents for text in document_texts(document))})
     embedder = OnnxEmbedder(places.model)
     started, done = time.monotonic(), 0
 

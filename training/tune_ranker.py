@@ -116,15 +116,18 @@ def examples_of(
     owner = np.array(
         [*range(rows), *range(rows, rows + pages), *(place[record_id] for record_id in bundle["question_owner"])], dtype=np.int32
     )
+    order = np.argsort(owner, kind="stable")  # each document, followed by its questions
+    owner = owner[order]
     examples = []
     for index, row in enumerate(topics):
         mine = vectors[number[row["topic"]] % 2]
         blank = np.zeros((pages, mine["d"].shape[1]), dtype=np.float32)
         key = f"matrix{number[row['topic']] % 2}"
         if not hasattr(searcher, key):
-            setattr(searcher, key, np.concatenate([mine["d"], blank, mine["a"]]))
+            setattr(searcher, key, np.concatenate([mine["d"], blank, mine["a"]])[order])
         searcher.__dict__["matrix"] = getattr(searcher, key)
         searcher.__dict__["_owner"] = owner
+        searcher.__dict__["_own_vector"] = np.flatnonzero(np.diff(owner, prepend=-1))
         searcher.__dict__["_term_vectors"] = mine["t"]
         plain = searcher.understand(row["query"])
         vector = mine["q"][index]

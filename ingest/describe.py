@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ingest.claims import claims
+from ingest.diffs import hunks
 from ingest.evidence import Extractor, first_hunks, path_archs, title_archs
-from ingest.select import Policy
-from kernelwiki.model import ChangedFile, Evidence, Record
+from ingest.redact import cut, redact
+from ingest.select import Policy, Selection
+from kernelwiki.model import ChangedFile, Evidence, Hunk, Record
 from kernelwiki.vocabulary import Vocabulary
 
 _IDENTIFIER = re.compile(r"(?<![\w/@#])(?:--)?([A-Za-z_]\w*(?:(?:::|\.|-)\w+)*)(?![\w@/])")
@@ -26,10 +30,76 @@ _MAX_HUNKS = 40
 _MAX_BODY = 20_000
 _MAX_TITLE = 500
 
+# Characters that a user's own record keeps at most: of the description, one comment, all comments, one hunk, all hunks.
+_READ_TEXT = 200_000
+_KEPT_BODY = 64_000
+_KEPT_COMMENT = 4_000
+_KEPT_DISCUSSION = 64_000
+_KEPT_HUNK = 4_000
+_KEPT_HUNKS = 64_000
+
 
 def short_repo(repo: str) -> str:
     """`cutlass` of `NVIDIA/cutlass`."""
     return repo.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Describer:
+    """What turns pull requests into records: the policy, the extractor and the vocabulary."""
+
+    policy: Policy
+    extractor: Extractor
+    vocabulary: Vocabulary
+
+    def facts(self, raw: Mapping[str, Any]) -> Record | None:
+        """The record that may ship: facts and names only. None when the policy leaves the pull request out."""
+        return describe(raw, str(raw.get("patch") or ""), self.policy, self.extractor, self.vocabulary)
+
+    def own(self, raw: Mapping[str, Any]) -> Record:
+        """The record that a user keeps: facts, text without secrets, hunks and reported claims. The policy's word is in `select`."""
+        patch = str(raw.get("patch") or "")
+        record = _identity(raw)
+        record = replace(
+            record,
+            body=cut(redact(str(raw.get("body") or "")[:_READ_TEXT]), _KEPT_BODY).strip(),
+            labels=tuple(dict.fromkeys(_clean(str(label))[:100] for label in raw.get("labels") or ())),
+            discussion=_discussion(raw.get("discussion") or ()),
+            hunks=self._hunks(patch, {file.path for file in record.files}),
+            sources=_sources(str(raw.get("source") or "")),
+            diff_sha=str(raw.get("diff_sha") or ""),
+            evidence=tuple(located(patch, record, self.extractor, self.vocabulary)),
+        )
+        return self.told(record)
+
+    def told(self, record: Record) -> Record:
+        """`record` with everything that follows from its title, text, paths and hunks worked out again."""
+        body = plain_body(record.body)
+        selection = self.select(record)
+        return replace(
+            record,
+            evidence=_with_title(record),
+            mentions=tuple(sorted(self.vocabulary.in_text(body))),
+            identifiers=tuple(identifiers(body, "\n".join(hunk.text for hunk in record.hunks))),
+            claims=claims(record.title, record.body, record.discussion),
+            selection=selection.reasons,
+            score=selection.score,
+        )
+
+    def select(self, record: Record) -> Selection:
+        """What the policy decides about `record`."""
+        return self.policy.select(record.repo, record.title, [file.path for file in record.files])
+
+    def _hunks(self, patch: str, changed: Set[str]) -> tuple[Hunk, ...]:
+        """Hunks of changed files, kernel files first, as long as there is room."""
+        found = [hunk for hunk in hunks(patch, _KEPT_HUNK) if hunk.path in changed]
+        weight = {path: self.policy.path_points(path) for path in {hunk.path for hunk in found}}
+        kept, room = [], _KEPT_HUNKS
+        for hunk in sorted(found, key=lambda hunk: -weight[hunk.path]):
+            if len(hunk.text) <= room:
+                room -= len(hunk.text)
+                kept.append(Hunk(hunk.path, hunk.line, redact(hunk.text)))
+        return tuple(kept)
 
 
 def describe(
@@ -43,39 +113,75 @@ def describe(
 
     `patch` is its diff, possibly empty. Only names leave title-foreign text: no sentence of the body, no line of the diff.
     """
-    repo, number, title = str(raw["repo"]), int(raw["number"]), _clean(str(raw["title"])[:_MAX_TITLE])
-    files = tuple(ChangedFile(_visible(str(file["path"])), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ())
-    paths = [file.path for file in files]
-    selection = policy.select(repo, title, paths)
+    record = _identity(raw)
+    selection = policy.select(record.repo, record.title, [file.path for file in record.files])
     if selection.decision != "include":
         return None
     body = plain_body(str(raw.get("body") or ""))
-    changed = set(paths)
-    evidence = [item for item in extractor.extract(patch) if item.path in changed]
-    known = {item.name for item in evidence if item.kind == "arch"}
-    for item in (*path_archs(paths), *title_archs(title)):
-        if item.name not in known:
-            known.add(item.name)
-            evidence.append(item)
-    hunks = [item for item in first_hunks(patch, _MAX_HUNKS) if item.path in changed]
-    evidence += families(evidence, paths, hunks, vocabulary)
-    named = {item.path for item in evidence if item.line}
-    evidence += [item for item in hunks if item.path not in named]
-    return Record(
-        id=f"{short_repo(repo)}#{number}",
-        repo=repo,
-        number=number,
-        title=title,
-        url=str(raw["url"]),
-        merged_at=str(raw["merged_at"]),
-        merge_sha=str(raw["merge_sha"]),
-        files=files,
-        evidence=tuple(evidence),
+    record = replace(record, evidence=tuple(located(patch, record, extractor, vocabulary)))
+    return replace(
+        record,
+        evidence=_with_title(record),
         mentions=tuple(sorted(vocabulary.in_text(body))),
         identifiers=tuple(identifiers(body, patch)),
         selection=selection.reasons,
         score=selection.score,
     )
+
+
+def _identity(raw: Mapping[str, Any]) -> Record:
+    """Who a pull request is and which files it changes."""
+    repo, number = str(raw["repo"]), int(raw["number"])
+    return Record(
+        id=f"{short_repo(repo)}#{number}",
+        repo=repo,
+        number=number,
+        title=_clean(str(raw["title"])[:_MAX_TITLE]),
+        url=str(raw["url"]),
+        merged_at=str(raw["merged_at"]),
+        merge_sha=str(raw["merge_sha"]),
+        files=tuple(
+            ChangedFile(_visible(str(file["path"])), file.get("additions"), file.get("deletions")) for file in raw.get("files") or ()
+        ),
+    )
+
+
+def located(patch: str, record: Record, extractor: Extractor, vocabulary: Vocabulary) -> list[Evidence]:
+    """Evidence of the diff and the paths of `record`: all but what its title says."""
+    paths = [file.path for file in record.files]
+    changed = set(paths)
+    evidence = [item for item in extractor.extract(patch) if item.path in changed]
+    known = {item.name for item in evidence if item.kind == "arch"}
+    evidence += [item for item in path_archs(paths) if item.name not in known]
+    places = [item for item in first_hunks(patch, _MAX_HUNKS) if item.path in changed]
+    evidence += families(evidence, paths, places, vocabulary)
+    named = {item.path for item in evidence if item.line}
+    return evidence + [item for item in places if item.path not in named]
+
+
+def _with_title(record: Record) -> tuple[Evidence, ...]:
+    """The evidence of `record` with the architectures that its title, as it is now, adds: after names and paths, before families."""
+    rest = [item for item in record.evidence if item.path]
+    known = {item.name for item in rest if item.kind == "arch"}
+    place = next((at for at, item in enumerate(rest) if item.kind in ("family", "hunk")), len(rest))
+    return (*rest[:place], *(item for item in title_archs(record.title) if item.name not in known), *rest[place:])
+
+
+def _sources(source: str) -> tuple[str, ...]:
+    """Where a pull request comes from: `git`, `github`, both (`github+git`), or a record file, whatever that was made from."""
+    names = tuple(sorted(source.split("+")))
+    return names if set(names) <= {"git", "github"} else ("records",)
+
+
+def _discussion(comments: Sequence[Any]) -> tuple[str, ...]:
+    """Comments as they may be kept: no author, no secret, none empty, as long as there is room."""
+    kept, room = [], _KEPT_DISCUSSION
+    for comment in comments:
+        text = cut(redact(str(comment)[:_KEPT_COMMENT]), _KEPT_COMMENT).strip()
+        if text and len(text) <= room:
+            room -= len(text)
+            kept.append(text)
+    return tuple(kept)
 
 
 def families(evidence: Sequence[Evidence], paths: Sequence[str], hunks: Sequence[Evidence], vocabulary: Vocabulary) -> list[Evidence]:

@@ -19,8 +19,9 @@ from kernelwiki.model import Record
 from kernelwiki.vocabulary import Vocabulary
 
 _REQUIRED = ("repo", "number", "title", "url", "merged_at", "merge_sha")
+REPOSITORY = re.compile(r"[A-Za-z0-9](?:[_-]?[A-Za-z0-9]){0,99}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 _FORMS = {
-    "repo": re.compile(r"[A-Za-z0-9](?:[_-]?[A-Za-z0-9]){0,99}/[A-Za-z0-9._-]{1,100}"),
+    "repo": REPOSITORY,
     "url": re.compile(r"https?://[!-~]{1,500}"),
     "merged_at": re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9:.]{5,20}(?:Z|[+-][0-9]{2}:?[0-9]{2})"),
     "merge_sha": re.compile(r"[0-9a-f]{40}"),
@@ -36,6 +37,10 @@ class Tally:
     kept: int = 0
     left_out: int = 0
     rejected: list[str] = field(default_factory=list)
+
+    def reject(self, place: str, reason: object) -> None:
+        """Count one line that cannot be used, with the reason as one harmless line."""
+        self.rejected.append("".join(char if char.isprintable() else " " for char in f"{place}: {reason}")[:240])
 
 
 def diffs_beside(path: Path) -> Path | None:
@@ -73,6 +78,12 @@ def parse_line(line: str) -> dict[str, Any]:
     raw = json.loads(line)
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
+    check_pull(raw)
+    return raw
+
+
+def check_pull(raw: Mapping[str, Any]) -> None:
+    """Raise ValueError (or one of its kin) that says why `raw` is not a pull request of the shape above."""
     missing = [key for key in _REQUIRED if not raw.get(key)]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
@@ -81,13 +92,14 @@ def parse_line(line: str) -> dict[str, Any]:
         wrong.append("title")
     if type(raw["number"]) is not int or not 0 < raw["number"] < 2**31:
         wrong.append("number")
-    if not isinstance(raw.get("body") or "", str):
-        wrong.append("body")
+    wrong += [key for key in ("body", "patch") if not isinstance(raw.get(key) or "", str)]
+    wrong += [key for key in ("labels", "discussion", "files") if not isinstance(raw.get(key) or [], list)]
     if not all(_is_file(entry) for entry in raw.get("files") or ()):
         wrong.append("files")
+    if raw.get("diff_sha") and not _FORMS["merge_sha"].fullmatch(str(raw["diff_sha"])):
+        wrong.append("diff_sha")
     if wrong:
         raise ValueError(f"not a usable {', '.join(wrong)}")
-    return raw
 
 
 def _is_file(entry: Mapping[str, Any]) -> bool:
@@ -95,28 +107,40 @@ def _is_file(entry: Mapping[str, Any]) -> bool:
     return isinstance(entry["path"], str) and all(count is None or type(count) is int for count in counts)
 
 
-def import_files(
-    paths: Sequence[Path], vocabulary: Vocabulary, tally: Tally, progress: Callable[[int], None] | None = None
-) -> Iterable[Record]:
-    """Records of the pull requests in `paths`. A bad line is counted with its reason and never stops the run."""
-    policy, extractor = default_policy(), default_extractor()
+def read_pulls(paths: Sequence[Path], tally: Tally, progress: Callable[[int], None] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, pull request with its diff under `patch`) of each usable line. A bad line is counted with its reason, nothing stops."""
     for path in paths:
         patches = read_patches(diffs_beside(path))
         for number, line in read_lines(path):
             tally.read += 1
             if progress:
                 progress(1)
+            place = f"{path.name}:{number}"
             try:
                 raw = parse_line(line)
-                record = describe(raw, patches.get((raw["repo"], raw["number"]), ""), policy, extractor, vocabulary)
+                raw.setdefault("patch", patches.get((raw["repo"], raw["number"]), ""))
             except BAD_LINE as error:
-                tally.rejected.append(f"{path.name}:{number}: {error}")
+                tally.reject(place, error)
                 continue
-            if record is None:
-                tally.left_out += 1
-            else:
-                tally.kept += 1
-                yield record
+            yield place, raw
+
+
+def import_files(
+    paths: Sequence[Path], vocabulary: Vocabulary, tally: Tally, progress: Callable[[int], None] | None = None
+) -> Iterable[Record]:
+    """Records that may ship of the pull requests in `paths`: facts only."""
+    policy, extractor = default_policy(), default_extractor()
+    for place, raw in read_pulls(paths, tally, progress):
+        try:
+            record = describe(raw, str(raw["patch"] or ""), policy, extractor, vocabulary)
+        except BAD_LINE as error:
+            tally.reject(place, error)
+            continue
+        if record is None:
+            tally.left_out += 1
+        else:
+            tally.kept += 1
+            yield record
 
 
 def distinct_ids(records: Iterable[Record], taken: Iterable[str] = ()) -> list[Record]:

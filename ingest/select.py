@@ -47,6 +47,8 @@ class Policy:
     never_alone: tuple[Rule, ...]
     kernel_repositories: frozenset[str]
     kernel_repository_points: int
+    base_points: int = 0
+    base_reason: str = ""
 
     def select(self, repo: str, title: str, paths: Sequence[str]) -> Selection:
         """Score one pull request of `repo` ("owner/name"); ties and order of `paths` do not matter."""
@@ -57,6 +59,9 @@ class Policy:
         if repo in self.kernel_repositories:
             score += self.kernel_repository_points
             reasons.append(f"kernel-repository +{self.kernel_repository_points}")
+        elif self.base_points:
+            score += self.base_points
+            reasons.append(f"{self.base_reason} +{self.base_points}")
         best = self._best_path_rule(paths)
         if best:
             score += best.points
@@ -68,12 +73,24 @@ class Policy:
         decision: Decision = "include" if score >= self.include_at else "defer" if score >= self.defer_at else "exclude"
         return Selection(decision, score, tuple(reasons))
 
+    def best_possible(self, repo: str, title: str) -> Selection:
+        """What the most favourable paths would make of `title`: when that does not include it, no list of files is needed."""
+        known = self.select(repo, title, ())
+        score = known.score + max((rule.points for rule in self.paths), default=0)
+        return Selection("include" if score >= self.include_at else known.decision, known.score, known.reasons)
+
+    def path_points(self, path: str) -> int:
+        """Points of the best rule that matches `path`, 0 for none."""
+        best = self._best_path_rule([path])
+        return best.points if best else 0
+
     def _best_path_rule(self, paths: Sequence[str]) -> Rule | None:
         hits = [rule for rule in self.paths if any(rule.matches(path) for path in paths)]
         return max(hits, key=lambda rule: rule.points, default=None)
 
 
-def _rules(rows: Sequence[Mapping[str, Any]], flags: int = 0) -> tuple[Rule, ...]:
+def rules(rows: Sequence[Mapping[str, Any]], flags: int = 0) -> tuple[Rule, ...]:
+    """Rules of a data file, compiled."""
     return tuple(
         Rule(
             id=row["id"],
@@ -93,9 +110,9 @@ def default_policy() -> Policy:
     return Policy(
         include_at=data["include_at"],
         defer_at=data["defer_at"],
-        paths=_rules(data["paths"]),
-        title=_rules(data["title"], re.IGNORECASE),
-        never_alone=_rules(data["never_alone"]),
+        paths=rules(data["paths"]),
+        title=rules(data["title"], re.IGNORECASE),
+        never_alone=rules(data["never_alone"]),
         kernel_repositories=frozenset(data["kernel_repositories"]),
         kernel_repository_points=data["kernel_repository_points"],
     )

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 Kind = Literal["page", "pr"]
 Match = Literal["strong", "fair", "weak"]
+SourceKind = Literal["doc", "pr", "evidence", "snippet", "vocabulary", "playbook", "run"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,41 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Record:
-    """One merged pull request: facts only. `summary`, `symptoms`, `techniques` are ours and may be empty.
+class Hunk:
+    """One hunk of a diff, own data only: `text` starts with its `@@` line and may be cut; `line` is the first changed line, 1-based.
 
-    `mentions` are vocabulary ids and `identifiers` code names that the description names. `body` exists only in a user's own data.
+    `line` counts in the file at the record's merge SHA; for a hunk that only deletes it is where the deleted lines stood.
+    """
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A performance number that a pull request's text states. It is reported, never verified by us.
+
+    `value` is in `unit` (`x` for a ratio, `%` for a change); `said_in` is title, body:LINE or discussion:NUMBER, 1-based.
+    """
+
+    metric: str
+    value: float
+    unit: str
+    said_in: str
+    gpu: str = ""
+    dtype: str = ""
+    shape: str = ""
+    status: str = "reported"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One merged pull request. `summary`, `symptoms`, `techniques` are ours and may be empty.
+
+    `mentions` are vocabulary ids and `identifiers` code names that the description names. Shipped records hold facts only: `body`,
+    `labels`, `discussion` (comments without their authors), `hunks`, `claims` and `sources` (git, github, records) exist only in a
+    user's own data. `diff_sha` is the commit that lines count in when that is not the merge (GitHub's diffs end at the branch head).
     """
 
     id: str
@@ -56,6 +88,12 @@ class Record:
     symptoms: tuple[str, ...] = ()
     techniques: tuple[str, ...] = ()
     body: str = ""
+    labels: tuple[str, ...] = ()
+    discussion: tuple[str, ...] = ()
+    hunks: tuple[Hunk, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    sources: tuple[str, ...] = ()
+    diff_sha: str = ""
 
     @property
     def short_repo(self) -> str:
@@ -67,9 +105,15 @@ class Record:
         """Architectures with evidence, sorted."""
         return tuple(sorted({item.name for item in self.evidence if item.kind == "arch"}))
 
+    @property
+    def line_sha(self) -> str:
+        """The commit in which the lines of evidence and hunks count."""
+        return self.diff_sha or self.merge_sha
+
     def blob_url(self, path: str, line: int | None = None) -> str:
-        """Address of a file (and line) at the merge SHA."""
-        return f"https://github.com/{self.repo}/blob/{self.merge_sha}/{quote(path)}" + (f"#L{line}" if line else "")
+        """Address of a file (and line) at the commit that lines count in, on the server of the pull request."""
+        server = self.url.split(f"/{self.repo}/", 1)[0] if f"/{self.repo}/pull" in self.url else "https://github.com"
+        return f"{server}/{self.repo}/blob/{self.line_sha}/{quote(path)}" + (f"#L{line}" if line else "")
 
 
 @dataclass(frozen=True)
@@ -92,16 +136,50 @@ class Term:
 
 @dataclass(frozen=True)
 class Source:
-    """What a page cites under `key`: an official document (url), a pull request (id), or a line of one (path, line, sha)."""
+    """What a page cites under `key`; `kind` says what `id` names.
+
+    doc: a document sheet · pr: a pull request · evidence: the line `path`:`line` of one at its merge SHA · snippet: this page's code ·
+    vocabulary: a term · playbook: a finding, or `catalog` · run: a recorded result. `facts` are short statements of our own read off it.
+    """
 
     key: str
-    kind: Literal["doc", "pr", "evidence"]
+    kind: SourceKind
     title: str = ""
     url: str = ""
     id: str = ""
     path: str = ""
     line: int | None = None
     sha: str = ""
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What we read in one section of a document (`corpus/sources/<document>/<section>.yaml`): our own short statements."""
+
+    id: str
+    document: str
+    title: str
+    facts: tuple[str, ...]
+    version: str = ""
+    url: str = ""
+
+    @property
+    def label(self) -> str:
+        """`PTX ISA 9.1, tcgen05.mma`."""
+        return f"{' '.join(part for part in (self.document, self.version) if part)}, {self.title}"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """One measured number of a page, with everything that it depends on. `source` is a key of the page's sources."""
+
+    gpu: str
+    dtype: str
+    shape: str
+    metric: str
+    value: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +206,7 @@ class Page:
     confidence: str
     snippets: str
     sections: tuple[Section, ...]
+    performance: tuple[Performance, ...] = ()
 
     def source(self, key: str) -> Source | None:
         return next((source for source in self.sources if source.key == key), None)

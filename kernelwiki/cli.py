@@ -136,15 +136,16 @@ def stats(as_json: bool) -> None:
 
 
 @cli.command(epilog=EPILOG)
+@click.argument("pages", nargs=-1, metavar="[PAGE]...")
 @_json
-def check(as_json: bool) -> None:
-    """Check schema, links, sources, citations, vocabulary and evidence of the whole corpus."""
+def check(pages: tuple[str, ...], as_json: bool) -> None:
+    """Check schema, links, sources, citations, grounding, vocabulary and evidence of the corpus, or of the PAGEs (id or file) only."""
     from dataclasses import asdict
 
-    from kernelwiki.check import check_corpus
+    from kernelwiki.check import check_corpus, check_pages
     from kernelwiki.home import find_places
 
-    problems = check_corpus(find_places())
+    problems = check_pages(find_places(), pages) if pages else check_corpus(find_places())
     lines = [f"{problem.rule}: {problem.where}: {problem.message}" for problem in problems]
     _print(
         as_json,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import yaml
 
 from kernelwiki.errors import CorpusUnreadable
-from kernelwiki.model import Page, Section, Source
+from kernelwiki.model import Page, Performance, Section, Source
 
-KINDS = ("hardware", "technique", "kernel", "pattern", "migration", "language", "contest", "bridge")
+KINDS = ("hardware", "technique", "kernel", "pattern", "migration", "language", "contest", "rocm")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.S)
-_CITATION = re.compile(r"\[\^([\w.#/+-]+)\]")
+_CODE = re.compile(r"^```.*?^```", re.S | re.M)
+CITATION = re.compile(r"\[\^([\w.#/+-]+)\](?:\{(verified|sourced|inferred)\})?")  # groups: key, confidence
+_MARKS = re.compile(rf"(?:{CITATION.pattern})+")
 
 
 def slug(heading: str) -> str:
@@ -47,7 +49,7 @@ def read_page(path: Path) -> Page:
         raise CorpusUnreadable(f"{path}: cannot be read as UTF-8 text ({error}).") from error
     front, body = split_front_matter(text, path)
     try:
-        sources = tuple(Source(**row) for row in front["sources"])
+        sources = tuple(read_source(row) for row in front["sources"])
         return Page(
             id=page_id(path),
             title=front["title"],
@@ -59,9 +61,15 @@ def read_page(path: Path) -> Page:
             confidence=front["confidence"],
             snippets=front["snippets"],
             sections=tuple(sections(body)),
+            performance=tuple(Performance(**row) for row in front.get("performance") or ()),
         )
     except (KeyError, TypeError) as error:
         raise CorpusUnreadable(f"{path}: front-matter is not valid ({error!r}). Run `kwiki check` for every problem.") from error
+
+
+def read_source(row: Mapping[str, Any]) -> Source:
+    """One entry of `sources`; raises TypeError for unknown keys."""
+    return Source(**{**row, "facts": tuple(str(fact) for fact in row.get("facts") or ())})
 
 
 def split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
@@ -91,14 +99,24 @@ def sections(body: str) -> Iterator[Section]:
     ends = [start for start, _, _ in starts[1:]] + [len(lines)]
     for (_, begin, heading), end in zip(starts, ends, strict=False):
         text = "\n".join(lines[begin:end]).strip()
-        yield Section(slug(heading), heading, text, tuple(dict.fromkeys(_CITATION.findall(text))))
+        yield Section(slug(heading), heading, text, tuple(dict.fromkeys(key for key, _ in CITATION.findall(text))))
 
 
 def without_citations(text: str) -> str:
-    """Section text as a reader sees it, citation marks dropped."""
-    return _CITATION.sub("", text)
+    """Section text as a reader sees it: citation marks dropped, but what we inferred ourselves or verified is said."""
+    return _MARKS.sub(_shown_confidence, text)
+
+
+def _shown_confidence(group: re.Match[str]) -> str:
+    given = [mark for _, mark in CITATION.findall(group.group())]
+    return " (inferred)" if "inferred" in given else " (verified)" if "verified" in given else ""
+
+
+def without_code(text: str) -> str:
+    """Section text without its code blocks."""
+    return _CODE.sub("", text)
 
 
 def prose(text: str) -> str:
     """Section text without code blocks and citation marks, for search."""
-    return without_citations(re.sub(r"^```.*?^```", " ", text, flags=re.S | re.M))
+    return CITATION.sub("", _CODE.sub(" ", text))

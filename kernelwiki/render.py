@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelwiki.model import Answer, Hit, Locator, Page, Record
 from kernelwiki.pages import without_citations
-from kernelwiki.trace import Link
+
+if TYPE_CHECKING:
+    from kernelwiki.trace import Link
 
 SCHEMA_VERSION = 1
 _CONTROL = re.compile(
@@ -123,7 +125,13 @@ def record_text(record: Record, sources: bool = False) -> str:
     for item in record.evidence:
         kinds.setdefault(item.kind, []).append(f"{item.name} ({item.path}:{item.line})" if sources and item.line else item.name)
     lines += [f"  {kind}: {clean(', '.join(names if sources else names[:10]))}" for kind, names in kinds.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_own_text(record) if sources else [])])
+
+
+def _own_text(record: Record) -> list[str]:
+    """Description and discussion, which only a user's own records hold; every line is marked as quoted."""
+    parts = [("description", record.body), *(("comment", comment) for comment in record.discussion)]
+    return [row for name, text in parts if text for row in (f"  {name}:", *(f"    | {line}" for line in clean_lines(text).splitlines()))]
 
 
 def links_text(links: Sequence[Link], limit: int = 0) -> str:

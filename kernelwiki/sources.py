@@ -1,0 +1,193 @@
+"""Sources: what a page or summary may cite, each as lines of facts that the grounding check compares with the sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kernelwiki.errors import CorpusUnreadable
+from kernelwiki.facts import FactLine, fact_lines
+from kernelwiki.model import Record, Sheet, Source, Term
+
+NEAR_LINES = 3
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class SheetForm(BaseModel):
+    """The YAML of a document sheet."""
+
+    model_config = ConfigDict(extra="forbid")
+    document: str = Field(min_length=3)
+    version: str | int | float = ""
+    title: str = Field(min_length=2)
+    url: str = Field(default="", pattern=r"^(https://\S+)?$")
+    facts: list[str] = Field(min_length=1)
+
+
+def sheet_files(folder: Path) -> list[Path]:
+    """The sheets below `folder` (`<document>/<section>.yaml`), in the order of their ids."""
+    return sorted(folder.glob("*/*.yaml"))
+
+
+def sheet_id(path: Path) -> str:
+    """`ptx-isa/tcgen05-mma` of `.../sources/ptx-isa/tcgen05-mma.yaml`."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def read_sheet(path: Path) -> Sheet:
+    """One document sheet; raises CorpusUnreadable naming the file and what is wrong."""
+    try:
+        form = SheetForm.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CorpusUnreadable(f"{path}: not a document sheet ({error}). See docs/pages.md.") from error
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise CorpusUnreadable(f"{path}: {reasons}. A fact with a colon must be quoted. See docs/pages.md.") from error
+    return Sheet(sheet_id(path), form.document, form.title, tuple(form.facts), str(form.version), form.url)
+
+
+def ncu_file(name: str) -> Path | None:
+    """A data file of `ncu_skill` (beside us in a checkout or installed), found without importing it."""
+    beside = Path(__file__).resolve().parent.parent / "ncu_skill" / name
+    if beside.is_file():
+        return beside
+    spec = importlib.util.find_spec("ncu_skill")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    return None
+
+
+@lru_cache(maxsize=4)
+def _ncu_data(name: str) -> Mapping[str, Any]:
+    path = ncu_file(name)
+    data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) if path else {}
+    return data if isinstance(data, dict) else {}
+
+
+def finding_ids() -> list[str]:
+    """Ids of the findings that the Nsight Compute side can name, from its playbook."""
+    return list(_ncu_data("playbook.yaml"))
+
+
+def playbook_lines(entry: str) -> list[str]:
+    """Lines of a finding (or of the whole metric catalogue for `catalog`); empty when there is none."""
+    if entry == "catalog":
+        return [
+            " ".join([fact, *_texts(row)])
+            for group in _ncu_data("catalog.yaml").values()
+            if isinstance(group, dict)
+            for fact, row in group.items()
+        ]
+    row = _ncu_data("playbook.yaml").get(entry)
+    if not isinstance(row, dict):
+        return []
+    lines = [f"{entry} {row.get('title', '')}"]
+    for key, value in row.items():
+        lines += [f"{key} {text}" for text in _texts(value)]
+    return lines + _facts_of(row, lines)
+
+
+def _facts_of(row: Mapping[str, Any], lines: Iterable[str]) -> list[str]:
+    """The catalogue's lines of the facts that a finding's expressions use, so that a page may name their metrics."""
+    used = set(re.findall(r"[a-z][a-z0-9_]+", " ".join(lines)))
+    found = []
+    for group in _ncu_data("catalog.yaml").values():
+        if isinstance(group, dict):
+            found += [" ".join([fact, *_texts(entry)]) for fact, entry in group.items() if fact in used]
+    return found
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [" ".join(_texts(item) if not isinstance(item, str) else [item]) for item in value.values()]
+    if isinstance(value, list):
+        return [text for item in value for text in (_texts(item) if isinstance(item, (list, Mapping)) else [str(item)])]
+    return [str(value)]
+
+
+class Library:
+    """Every citable source of a corpus, read once: `lines` gives the fact lines of one."""
+
+    def __init__(self, corpus: Path, records: Mapping[str, Record], terms: Mapping[str, Term]) -> None:
+        self.corpus = corpus
+        self.records = records
+        self.terms = terms
+        self._sheets: dict[str, Sheet | None] = {}
+        self._record_lines: dict[str, list[FactLine]] = {}
+
+    def sheet(self, name: str) -> Sheet | None:
+        """The document sheet `name`, None when there is no such file; raises CorpusUnreadable for a broken one."""
+        if name not in self._sheets:
+            path = self.corpus / "sources" / f"{name}.yaml"
+            ok = re.fullmatch(r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9._-]*", name)
+            self._sheets[name] = read_sheet(path) if ok and path.is_file() else None
+        return self._sheets[name]
+
+    def run_file(self, name: str) -> Path | None:
+        """The recorded result `name` in the repository's `benchmarks`; None when it is not there."""
+        if not re.fullmatch(r"[\w-]+(/[\w.-]+)*", name):
+            return None
+        base = self.corpus.parent / "benchmarks" / name
+        return next((path for suffix in (".yaml", ".json", ".md") if (path := base.with_name(base.name + suffix)).is_file()), None)
+
+    def lines(self, source: Source, code: str = "") -> list[FactLine]:
+        """Fact lines of a source; `code` is the text of the citing page's snippets. Empty when the source is not there."""
+        upstream = source.kind in ("pr", "evidence")
+        loose = upstream or source.kind in ("vocabulary", "snippet")
+        sheet = self.sheet(source.id) if source.kind == "doc" and source.id else None
+        subject = sheet.title if sheet else ""
+        return [
+            *fact_lines(source.key, self._texts(source, code), loose=loose, rival=not loose, subject=subject),
+            *fact_lines(source.key, source.facts, rival=not upstream),
+        ]
+
+    def _texts(self, source: Source, code: str) -> Iterator[str]:
+        if source.kind == "doc":
+            sheet = self.sheet(source.id) if source.id else None
+            if sheet:
+                yield sheet.label
+                yield from sheet.facts
+            elif source.title:
+                yield source.title
+        elif source.kind in ("pr", "evidence"):
+            record = self.records.get(source.id)
+            yield from _record_texts(record, source) if record else ()
+        elif source.kind == "snippet":
+            yield from [source.title, *code.splitlines()]
+        elif source.kind == "vocabulary":
+            term = self.terms.get(source.id)
+            yield from term_texts(term) if term else ()
+        elif source.kind == "playbook":
+            yield from playbook_lines(source.id)
+        elif source.kind == "run":
+            path = self.run_file(source.id)
+            yield from path.read_text(encoding="utf-8").splitlines() if path else ()
+
+
+def term_texts(term: Term) -> list[str]:
+    """Lines of a vocabulary entry."""
+    return [f"{term.name} {term.description}", " ".join([term.id, *term.aliases]), " ".join(term.identifiers), *term.symptoms]
+
+
+def _record_texts(record: Record, source: Source) -> Iterator[str]:
+    """Lines of a pull request: title, date and paths; of evidence what stands near its line, else everything found."""
+    yield f"{record.id} {record.repo} {record.title} merged {record.merged_at[:10]} {record.merged_at[:7]} {record.merged_at[:4]}"
+    if source.kind == "evidence":
+        near = [item for item in record.evidence if item.path == source.path and _is_near(item.line, source.line)]
+        yield " ".join([source.path, *(item.name for item in near)])
+        return
+    yield from (file.path for file in record.files)
+    yield from (" ".join(filter(None, (item.name, item.path))) for item in record.evidence)
+    yield " ".join([*record.identifiers, *record.mentions])
+
+
+def _is_near(line: int | None, wanted: int | None) -> bool:
+    return line is None or wanted is None or abs(line - wanted) <= NEAR_LINES

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ncu_skill.comparison.facade import compare
     from ncu_skill.facade import diagnose, hotspots, metrics, summary
     from ncu_skill.report import open_report
 
-__all__ = ["diagnose", "hotspots", "metrics", "open_report", "summary"]
+__all__ = ["compare", "diagnose", "hotspots", "metrics", "open_report", "summary"]
 
-_HOMES = {"open_report": "ncu_skill.report"}
+_HOMES = {"compare": "ncu_skill.comparison.facade", "open_report": "ncu_skill.report"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from ncu_skill import cli_views
+from ncu_skill.emit import emit as _print
 from ncu_skill.errors import NcuSkillError
 
 EXIT_CODES = "Exit codes: 0 ok, 1 failed check, 2 usage, 3 not found, 4 unreadable report, 5 missing dependency, 130 interrupt."
@@ -25,19 +23,6 @@ PATHS = click.option("--show-paths", is_flag=True, help="Do not redact paths, ho
 @click.group(epilog=EXIT_CODES)
 def cli() -> None:
     """Nsight Compute reports: what holds a kernel back, where, and what to do."""
-
-
-def _print(document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
-    click.echo(json.dumps(_finite(document), allow_nan=False, default=str) if as_json else text(document))
-
-
-def _finite(value: Any) -> Any:
-    """The document with NaN and infinities, which JSON has no words for, as null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -163,6 +148,9 @@ def doctor(as_json: bool) -> None:
     document = checks.check()
     _print(document, as_json, render.doctor)
     sys.exit(0 if document["ok"] else 5)
+
+
+cli_views.register(cli)
 
 
 def main() -> None:

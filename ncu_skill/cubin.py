@@ -75,17 +75,37 @@ class Cubin:
             return {}
         try:
             start = self._sequence(text, table)
-            rows = _LineTable(self._bytes(self._sections[table])).rows(start) if start is not None else []
+            names = self._bytes(self._sections[self._by_name[".debug_str"]]) if ".debug_str" in self._by_name else b""
+            rows = _LineTable(self._bytes(self._sections[table]), names).rows(start) if start is not None else []
         except (struct.error, IndexError, ValueError) as error:
             raise UnreadableReport(f"the embedded line table is damaged: {error}") from error
         return _spread(rows, min(self._sections[text].size, len(self._image)), base_pc)
 
+    def ptx(self, mangled: str, base_pc: int) -> dict[int, tuple[int, str]]:
+        """{PC: (line of the embedded PTX, its text)} of the kernel; empty when the image was built without it (no -lineinfo)."""
+        text, table = self._by_name.get(f".text.{mangled}"), self._by_name.get(".nv_debug_line_sass")
+        source = self._by_name.get(".nv_debug_ptx_txt")
+        if text is None or table is None or source is None:
+            return {}
+        try:
+            start = self._sequence(text, table)
+            rows = _LineTable(self._bytes(self._sections[table])).rows(start) if start is not None else []
+        except (struct.error, IndexError, ValueError) as error:
+            raise UnreadableReport(f"the embedded PTX line table is damaged: {error}") from error
+        lines = self._bytes(self._sections[source]).split(b"\0")
+        places = _spread(rows, min(self._sections[text].size, len(self._image)), base_pc)
+        return {
+            pc: (place.line, lines[place.line - 1].decode("utf-8", errors="replace").strip())
+            for pc, (place, _) in places.items()
+            if 0 < place.line <= len(lines)
+        }
+
     def _sequence(self, text: int, table: int) -> int | None:
-        """Offset in .debug_line of the sequence that describes section `text`."""
+        """Offset in a line table (.debug_line or .nv_debug_line_sass) of the sequence that describes section `text`."""
         for relocations in self._sections:
             if relocations.info != table or relocations.type not in {_SHT_RELA, _SHT_REL}:
                 continue
-            if relocations.name not in {".rela.debug_line", ".rel.debug_line"}:
+            if relocations.name not in {f".rela{self._sections[table].name}", f".rel{self._sections[table].name}"}:
                 continue
             entry = 24 if relocations.type == _SHT_RELA else 16
             symbols = self._sections[relocations.link]
@@ -115,12 +135,12 @@ def _spread(rows: list[tuple[int, Place]], size: int, base_pc: int) -> dict[int,
 class _LineTable:
     """The .debug_line section: unit headers and one sequence's rows."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, names: bytes = b"") -> None:
+        self._data, self._names = data, names
 
     def rows(self, start: int) -> list[tuple[int, Place]]:
         """(offset in the function, place) rows of the sequence that begins at `start`."""
-        run = _Program(self._data, self._unit(start))
+        run = _Program(self._data, self._unit(start), self._names)
         at = start
         while at < len(self._data) and not run.ended:
             at = run.step(at)
@@ -139,10 +159,11 @@ class _LineTable:
 class _Program:
     """The line-number program's registers, and the rows that it has emitted."""
 
-    def __init__(self, data: bytes, unit: _Unit) -> None:
+    def __init__(self, data: bytes, unit: _Unit, names: bytes = b"") -> None:
         self.rows: list[tuple[int, Place]] = []
         self.ended = False
-        self._data, self._unit = data, unit
+        self._data, self._unit, self._names = data, unit, names
+        self._function = ""
         self._address, self._file, self._line = 0, 1, 1
         self._context = 0  # number of the row that called the inlined function, 0 outside of one
 
@@ -159,14 +180,18 @@ class _Program:
 
     def _emit(self) -> None:
         caller = self.rows[self._context - 1][1] if 0 < self._context <= len(self.rows) else None
-        self.rows.append((self._address, Place(self._unit.files.get(self._file, ""), self._line, caller)))
+        function = self._function if caller is not None else ""
+        self.rows.append((self._address, Place(self._unit.files.get(self._file, ""), self._line, caller, function)))
 
     def _extended(self, at: int) -> int:
         size, at = _uleb(self._data, at)
         if self._data[at] == _END:
             self.ended = True
         elif self._data[at] == _INLINED_CALL:
-            self._context, _ = _uleb(self._data, at + 1)
+            self._context, behind = _uleb(self._data, at + 1)
+            name, _ = _uleb(self._data, behind)
+            end = self._names.find(b"\0", name)
+            self._function = self._names[name:end].decode("utf-8", errors="replace") if 0 <= name < end else ""
         return at + size
 
     def _standard(self, code: int, at: int) -> int:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TABLES = ("catalog", "opcodes", "playbook")
+TABLES = ("catalog", "comparison", "opcodes", "playbook", "timeline")
 COMPILED = Path(__file__).with_name("tables.json")
 
 
@@ -22,7 +22,7 @@ def _compiled() -> dict[str, Any]:
 
 
 def table(name: str) -> Any:
-    """One table: catalog, opcodes or playbook. Keys are strings."""
+    """One table: catalog, comparison, opcodes, playbook or timeline. Keys are strings."""
     return _compiled()[name]
 
 

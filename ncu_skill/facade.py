@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from ncu_skill.diagnosis import Finding, not_collected, playbook
 from ncu_skill.diagnosis import diagnose as diagnose_kernel
 from ncu_skill.errors import BadArgument, MissingDependency, NotFound
 from ncu_skill.facts import Facts, catalog
-from ncu_skill.model import Place
 from ncu_skill.producer import redact_path
 from ncu_skill.report import Kernel, Report, open_report
 from ncu_skill.samples import Samples
@@ -227,56 +225,26 @@ def hotspots(
     limit: int = 10,
     source_root: Path | None = None,
     redact: bool = True,
+    sass: bool = False,
 ) -> Document:
-    """The lines where warps wait, with the main stall reason and what produces the awaited value."""
+    """The lines where warps wait: share with interval, stall reasons, producers of awaited values, counts; `sass` adds the instructions.
+
+    `placement` says where all samples fall: attributed + in_cubin_without_source + out_of_cubin = total.
+    """
+    from ncu_skill.source_view import SourceView
+
     report = _open(report)
     if limit < 1:
         raise BadArgument("--limit takes a number of at least 1")
     one = report.kernel(launch if launch is not None else groups(report, kernel)[0].launch)
     samples = Samples(one)
-    rows = list(_hot_lines(one, samples, limit, source_root, redact))
-    document = {"schema_version": SCHEMA_VERSION, "kernel": identity(one), "samples": int(samples.total), "lines": rows}
+    view = SourceView(one, samples, source_root=source_root, redact=redact)
+    document = {"schema_version": SCHEMA_VERSION, "kernel": identity(one), "samples": int(samples.total)}
+    document |= {"placement": view.placement, "functions": view.functions(), "lines": list(view.rows(limit))}
+    if sass:
+        document["sass"] = view.sass()
     document["not_collected"] = [] if samples.total else ["SourceCounters"]
     return document
-
-
-def _hot_lines(kernel: Kernel, samples: Samples, limit: int, source_root: Path | None, redact: bool) -> Iterator[Document]:
-    lines: dict[tuple[str, int], list[Any]] = {}
-    for hot in samples.hot:
-        inner = kernel.innermost(hot.pc)
-        place = inner.own if inner else None
-        key = (place.file, place.line) if place else ("", 0)
-        lines.setdefault(key, []).append(hot)
-    ranked = sorted(lines.items(), key=lambda item: -sum(hot.share for hot in item[1]))
-    for (file, line), found in ranked[:limit]:
-        top = found[0]
-        code = samples.code.get(top.pc)
-        yield {
-            "file": redact_path(file) if redact else file,
-            "line": line,
-            "share_pct": round(100 * sum(hot.share for hot in found), 1),
-            "stall": top.stall,
-            "pc": top.pc,
-            "opcode": code.opcode if code else "",
-            "producers": [_producer(kernel, item.pc, item.opcode, redact) for item in samples.producers(top.pc, top.stall)[:3]],
-            "text": source_line(kernel, file, line, source_root),
-        }
-
-
-def _producer(kernel: Kernel, pc: int, opcode: str, redact: bool) -> Document:
-    inner = kernel.innermost(pc)
-    place = inner.own if inner else Place("", 0)
-    return {"file": redact_path(place.file) if redact else place.file, "line": place.line, "pc": pc, "opcode": opcode}
-
-
-def source_line(kernel: Kernel, file: str, line: int, source_root: Path | None = None) -> str:
-    """The text of a source line: embedded in the report, else below `source_root`; empty when neither holds it."""
-    text = kernel.source_files.get(file)
-    if text is None and source_root is not None and file:
-        matches = [path for path in source_root.rglob(Path(file).name) if path.is_file()]
-        text = matches[0].read_text(encoding="utf-8", errors="replace") if matches else None
-    rows = text.splitlines() if text else []
-    return rows[line - 1].strip() if 0 < line <= len(rows) else ""
 
 
 def metrics(

@@ -50,11 +50,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Place:
-    """A source line; `caller` is the line that an inlined function was called from."""
+    """A source line; `caller` is the line that an inlined function was called from, `function` the mangled name of that function."""
 
     file: str
     line: int
     caller: Place | None = None
+    function: str = ""
 
     @property
     def in_library(self) -> bool:

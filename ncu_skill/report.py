@@ -203,6 +203,10 @@ class Kernel:
         """File and line inside the inlined function, with its callers."""
         return self.lines[pc][1] if pc in self.lines else None
 
+    def expect_sass(self) -> None:
+        """Say that `sass` will be asked for: the vendor's reader loads the report in the meantime."""
+        self._shared.vendor.start()
+
     def sass(self, pcs: Sequence[int]) -> list[str]:
         """SASS text of each PC, from the vendor's disassembler."""
         return self._shared.vendor.sass(self.launch, pcs)

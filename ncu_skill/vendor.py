@@ -28,6 +28,12 @@ class VendorReader:
         self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
 
+    def start(self) -> None:
+        """Start the worker now, so that it loads the report while the caller does something else. Nothing happens without the reader."""
+        if self._child is None:
+            with contextlib.suppress(MissingDependency):
+                self._start()
+
     def units(self, launch: int) -> dict[str, str]:
         """{metric: unit} of one launch."""
         return dict(self._ask({"op": "units", "launch": launch}))

@@ -1,0 +1,84 @@
+"""Facade of pages: a report to one self-contained HTML file or to Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ncu_skill.errors import BadArgument
+from ncu_skill.facade import groups
+from ncu_skill.page import figures, sections
+from ncu_skill.page.content import Content
+from ncu_skill.page.markdown import markdown
+from ncu_skill.page.markup import Markup, escape, tag
+from ncu_skill.page.source import SourceSection
+from ncu_skill.report import Report, open_report
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def write_report(
+    report: Report | str | Path,
+    path: str | Path,
+    *,
+    kernel: str | None = None,
+    launch: int | None = None,
+    source_root: Path | None = None,
+    redact: bool = True,
+) -> Path:
+    """Write the page about one launch (the median one of the longest kernel by default), beside first, then renamed.
+
+    The ending chooses: .html or .md. Raises BadArgument for another one.
+    """
+    target = Path(path)
+    opened = report if isinstance(report, Report) else open_report(report)
+    one = opened.kernel(launch if launch is not None else groups(opened, kernel)[0].launch)
+    writers = {".html": page, ".htm": page, ".md": markdown}
+    if target.suffix.lower() not in writers:
+        raise BadArgument(f"{target.name} has no known ending; a report is written as .html or .md")
+    if target.suffix.lower() != ".md":
+        one.expect_sass()
+    text = writers[target.suffix.lower()](Content(opened, one, redact, source_root))
+    beside = target.with_name(f".{target.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(target)
+    return target
+
+
+def page(content: Content) -> str:
+    """The HTML document: no script, no network, light and dark."""
+    source = SourceSection(content)
+    parts: list[tuple[str, str, Markup]] = [
+        ("findings", "Findings", sections.findings(content, source.anchors)),
+        ("charts", "Charts", figures.charts(content)),
+        ("timeline", "Timeline", figures.timeline(content)),
+        ("source", "Source", source.html()),
+        ("sass", "SASS and PTX", source.sass()),
+        ("next", "Next commands", sections.commands(content)),
+    ]
+    if len(content.groups) > 1:
+        parts.insert(1, ("kernels", "Kernels", sections.kernels(content)))
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("title", escape(content.kernel.name, 80), " - ncu-skill report"),
+        tag("style", Markup(style)),
+    )
+    body = tag(
+        "body",
+        tag("a", "To the findings", href="#findings", class_="skip"),
+        sections.header(content),
+        sections.navigation([(name, title) for name, title, _ in parts]),
+        tag(
+            "main",
+            [
+                tag("section", tag("h2", title, id=f"{name}-title"), inner, id=name, aria_labelledby=f"{name}-title")
+                for name, title, inner in parts
+            ],
+        ),
+        sections.footer(content),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"

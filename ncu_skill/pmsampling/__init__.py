@@ -1,0 +1,1 @@
+"""PM sampling: the launch over time, aligned over passes: series, phases, shape."""

@@ -1,0 +1,106 @@
+"""Static scan: reads a candidate's sources for what no kernel has an honest use for (fail) and what a person has to look at (review)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kernel_lab.solution import Solution
+
+PYTHON, NATIVE = {".py"}, {".cu", ".cuh", ".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".inl"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One place in a source. `tier` is hard, review or library."""
+
+    tier: str
+    path: str
+    line: int
+    what: str
+    why: str
+
+    def data(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+@cache
+def rules() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("scan_rules.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def scan(solution: Solution, float_only_32: bool = False) -> list[Mark]:
+    """Every mark in every source, hard ones first. `float_only_32`: all floats of the definition are 32 bits or wider."""
+    from kernel_lab.scan_python import scan_python
+
+    found: list[Mark] = []
+    for path, text in solution.sources.items():
+        suffix = Path(path).suffix
+        found += _texts(path, text)
+        if suffix in PYTHON:
+            found += scan_python(path, text, solution, float_only_32)
+        elif suffix in NATIVE:
+            found += scan_native(path, text)
+    if solution.language == "tilelang":
+        found.append(Mark("review", solution.entry[0], 1, "tilelang", "the scan does not know this language"))
+    order = {"hard": 0, "review": 1, "library": 2}
+    return sorted(dict.fromkeys(found), key=lambda mark: (order[mark.tier], mark.path, mark.line))
+
+
+def _texts(path: str, text: str) -> list[Mark]:
+    found = []
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if any(ord(char) < 32 and char not in "\t\f" for char in line):
+            found.append(Mark("review", path, number, "control characters", "text that does not show"))
+        if re.search("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]", line):
+            found.append(Mark("hard", path, number, "invisible or turning characters", "text that reads otherwise than it runs"))
+        if len(line) > 2000:
+            found.append(Mark("review", path, number, f"a line of {len(line)} characters", "data or code that is hidden in one line"))
+        for tier in ("hard", "review"):
+            for pattern in rules()["text"][tier]:
+                match = re.search(pattern, line)
+                if match:
+                    why = "speaks to the judge" if tier == "hard" else "names the judge, the scorer or a reference"
+                    found.append(Mark(tier, path, number, match.group(0)[:60], why))
+    # A sentence may be broken over comment lines.
+    joined = re.sub(r"\s*\n\s*(#|//|\*)?\s*", " ", text)
+    for pattern in rules()["text"]["hard"]:
+        match = re.search(pattern, joined)
+        if match and not any(re.search(pattern, line) for line in lines):
+            found.append(Mark("hard", path, 1, match.group(0)[:60], "speaks to the judge"))
+    return found
+
+
+def strip_comments(text: str) -> str:
+    """C++ text with comments and the insides of plain strings blanked, line numbers kept; spliced lines joined first."""
+    text = re.sub(r"\\\r?\n", " ", text)
+    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
+
+    def blank(match: re.Match[str]) -> str:
+        found = match.group(0)
+        keep = found.startswith('"') and "\n" not in found
+        return found if keep else re.sub(r"[^\n]", " ", found)
+
+    return pattern.sub(blank, text)
+
+
+def scan_native(path: str, text: str) -> list[Mark]:
+    """Token rules for C++ and CUDA."""
+    clean = strip_comments(text)
+    found = []
+    for tier in ("hard", "review", "library"):
+        for pattern, why in rules()["cuda"][tier]:
+            for match in list(re.finditer(pattern, clean, re.M))[:3]:
+                found.append(Mark(tier, path, clean.count("\n", 0, match.start()) + 1, match.group(0).strip()[:60], why))
+    found += [Mark("review", path, number, "non-ASCII name", "may read otherwise than it is") for number, line in enumerate(clean.splitlines(), 1) if re.search(r"[^\x00-\x7f]", re.sub(r'"[^"]*"', "", line))]
+    longest = max((len(match.group(0)) for match in re.finditer(r"\{[^{};]*\}", clean)), default=0)
+    if longest > 4000:
+        found.append(Mark("review", path, 1, f"a table of {longest} characters", "answers may be written into the source"))
+    return found

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwiki.model import Page, Record, Section, Term
+from kernelwiki.own_text import own_text
 from kernelwiki.pages import prose
 from kernelwiki.tokens import tokenize
 from kernelwiki.vocabulary import Vocabulary
 
 FIELDS = ("title", "path", "names", "text", "questions")
-OWN_TEXT = 200_000  # characters of a record's own text that are indexed
 _INDEXED_PATHS = 80
 _TERM_PATHS = 24
 _TEXT_TERMS = 8
@@ -94,12 +94,6 @@ def record_embedding_text(record: Record, terms: Mapping[str, float], vocabulary
         " ".join([*record.identifiers[:6], *names]),
     ]
     return " | ".join(part for part in parts if part)
-
-
-def own_text(record: Record) -> str:
-    """What only a user's own record has: description, labels, discussion and diff hunks, up to a length; empty for a shipped one."""
-    parts = [record.body, " ".join(record.labels), *record.discussion, *(hunk.text for hunk in record.hunks)]
-    return "\n".join(part for part in parts if part)[:OWN_TEXT]
 
 
 def record_document(record: Record, vocabulary: Vocabulary, questions: Sequence[str] = ()) -> Document:

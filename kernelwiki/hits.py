@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from kernelwiki.model import Evidence, Hit, Locator, Match, Record
+from kernelwiki.own_text import best_line
 from kernelwiki.records import record_from_json
 from kernelwiki.search import Query, Ranked, Searcher
 from kernelwiki.tokens import tokenize
@@ -25,6 +26,11 @@ def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hi
         return page_hit(data, match, score, query, searcher)
     record = record_from_json(data)
     chosen = matching_evidence(record, query, searcher)
+    said = best_line(record, query.tokens)
+    places = [locator(record, item) for item in chosen]
+    if said and said.path:
+        text = _cut(said.text)
+        places.insert(0, Locator(said.path, record.merge_sha, record.blob_url(said.path, said.line), said.line, text))
     return Hit(
         id=record.id,
         kind="pr",
@@ -32,10 +38,10 @@ def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hi
         url=record.url,
         match=match,
         score=score,
-        snippet=record_snippet(record, chosen),
+        snippet=_cut(f'{said.place}: "{said.text}"') if said else record_snippet(record, chosen),
         archs=record.archs,
         tags=tuple(searcher.terms_of(row)),
-        evidence=tuple(locator(record, item) for item in chosen),
+        evidence=tuple(places[:MAX_EVIDENCE]),
         repo=record.repo,
         number=record.number,
         merged_at=record.merged_at,

@@ -24,6 +24,7 @@ from kernelwiki.model import Page, Record, Section
 from kernelwiki.pages import prose, read_pages
 from kernelwiki.questions import read_questions
 from kernelwiki.records import MANIFEST, dump_line, read_manifest, read_records, record_to_json
+from kernelwiki.summaries import read_summaries, with_summary
 from kernelwiki.vocabulary import Vocabulary, read_terms
 
 OWN = "own.json"  # content hash of each of the user's own records, so that the next index takes only what changed
@@ -78,7 +79,7 @@ class Builder:
         self._terms = read_terms(places.vocabulary)
         self._term_ids = [term.id for term in self._terms]
         self._vocabulary = Vocabulary.of(self._terms)
-        self._questions = read_questions(places.questions)
+        self._questions, self._summaries = read_questions(places.questions), read_summaries(places.summaries)
         self._embedder: Embedder | None = None
         self._cache = VectorCache(None)
         self._note = ""
@@ -139,6 +140,7 @@ class Builder:
         return self._finish(writer, now, removed, info.pages, info)
 
     def _add(self, writer: IndexWriter, record: Record, total: int) -> None:
+        record = with_summary(record, self._summaries)
         document = record_document(record, self._vocabulary, self._questions.get(record.id, ()))
         if len(writer.ids) % 500 == 0:
             self._progress("Indexing", len(writer.ids), total)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kernelwiki.errors import CorpusUnreadable
+from kernelwiki.model import Record
 
 
 @dataclass(frozen=True)
@@ -102,3 +103,11 @@ def read_summary_file(path: Path) -> Iterator[Summary]:
 def read_summaries(folder: Path) -> dict[str, Summary]:
     """Every summary of a folder by pull request id; empty when there is no folder."""
     return {summary.id: summary for path in summary_files(folder) for summary in read_summary_file(path)}
+
+
+def with_summary(record: Record, summaries: Mapping[str, Summary]) -> Record:
+    """`record` with our summary, symptoms and techniques where there are some and it has none of its own."""
+    ours = summaries.get(record.id)
+    if ours is None or record.summary:
+        return record
+    return replace(record, summary=ours.summary, symptoms=ours.symptoms, techniques=ours.techniques)

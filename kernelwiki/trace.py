@@ -36,7 +36,13 @@ def _record_chain(record: Record) -> list[Link]:
         Link("merge commit", record.merge_sha, commit, sha=record.merge_sha),
     ]
     links += [_evidence_link(record, item) for item in record.evidence]
-    named = {item.path for item in record.evidence}
+    places = {(link.path, link.line) for link in links}
+    links += [
+        Link("hunk", hunk.path, record.blob_url(hunk.path, hunk.line), hunk.path, hunk.line, record.merge_sha)
+        for hunk in record.hunks
+        if (hunk.path, hunk.line) not in places
+    ]
+    named = {link.path for link in links}
     return links + [
         Link("changed file", file.path, record.blob_url(file.path), file.path, None, record.merge_sha)
         for file in record.files

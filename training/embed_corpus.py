@@ -17,6 +17,7 @@ from kernelwiki.home import find_places
 from kernelwiki.pages import read_pages
 from kernelwiki.questions import read_questions
 from kernelwiki.records import read_records
+from kernelwiki.summaries import read_summaries, with_summary
 from kernelwiki.vocabulary import Vocabulary, read_terms
 
 
@@ -25,7 +26,9 @@ def main() -> None:
     terms = read_terms(places.vocabulary)
     vocabulary = Vocabulary.of(terms)
     questions = read_questions(places.questions)
-    documents = [record_document(record, vocabulary, questions.get(record.id, ())) for record in read_records(places.records)]
+    summaries = read_summaries(places.summaries)
+    records = (with_summary(record, summaries) for record in read_records(places.records))
+    documents = [record_document(record, vocabulary, questions.get(record.id, ())) for record in records]
     documents += [section_document(page, section, vocabulary) for page in read_pages(places.pages) for section in page.sections]
     phrases = [text for term in terms for text in term_texts(term)]
     texts = sorted({*phrases, *(text for document in documents for text in document_texts(document))})

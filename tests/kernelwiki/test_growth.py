@@ -14,6 +14,7 @@ from kernelwiki.index import read_info
 from kernelwiki.index_build import build_everything
 from kernelwiki.model import Hunk, Record
 from kernelwiki.records import write_records
+from kernelwiki.trace import trace
 
 BODY = "The quixotic zephyr barrier made every consumer warp wait twice."
 
@@ -67,6 +68,18 @@ def test_a_phrase_of_a_hunk_or_of_the_discussion_is_found(grow: Any, own_record:
     hunk = Hunk("csrc/tma_load.cuh", 12, "@@ -10,2 +12,3 @@\n+  glimmer_fence_wait(slot);")
     wiki = grow(own_record(3, "Faster barrier", hunks=(hunk,), discussion=("Reviewed on the marmalade cluster.",)))
     assert ids(wiki, "glimmer_fence_wait")[0] == ids(wiki, "marmalade cluster")[0] == "private#3"
+
+
+def test_a_line_of_a_diff_is_shown_with_its_place_and_the_chain_leads_there(grow: Any, own_record: Any) -> None:
+    text = "@@ -10,3 +20,4 @@ void wait()\n   int phase;\n-  old_wait(slot);\n+\t\x1b[31mglimmer_fence_wait(slot);\n+  done();"
+    wiki = grow(own_record(3, "Faster barrier", body=BODY, hunks=(Hunk("csrc/tma_load.cuh", 21, text),)))
+    (hit,) = wiki.search("glimmer_fence_wait(slot)", limit=1)
+    assert hit.snippet == 'diff: "[31mglimmer_fence_wait(slot);"'
+    assert (hit.evidence[0].path, hit.evidence[0].line, hit.evidence[0].text) == ("csrc/tma_load.cuh", 21, "[31mglimmer_fence_wait(slot);")
+    assert hit.evidence[0].url.endswith("/csrc/tma_load.cuh#L21")
+    assert ("csrc/tma_load.cuh", 21) in {(link.path, link.line) for link in trace(wiki, "private#3")}
+    (said,) = wiki.search("quixotic zephyr barrier consumer warp", limit=1)
+    assert said.snippet == f'description: "{BODY}"'
 
 
 def test_a_changed_own_record_stands_once_and_with_its_new_words_only(grow: Any, own_record: Any) -> None:

@@ -33,6 +33,8 @@ class Day(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            return ""
         for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
             try:
                 return datetime.strptime(str(value), form).strftime("%Y-%m-%d")

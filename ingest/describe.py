@@ -59,7 +59,7 @@ class Describer:
     def own(self, raw: Mapping[str, Any]) -> Record:
         """The record that a user keeps: facts, text without secrets, hunks and reported claims. The policy's word is in `select`."""
         patch = str(raw.get("patch") or "")
-        record = _identity(raw)
+        record = self.identity(raw)
         record = replace(
             record,
             body=cut(redact(str(raw.get("body") or "")[:_READ_TEXT]), _KEPT_BODY).strip(),
@@ -67,10 +67,13 @@ class Describer:
             discussion=_discussion(raw.get("discussion") or ()),
             hunks=self._hunks(patch, {file.path for file in record.files}),
             sources=_sources(str(raw.get("source") or "")),
-            diff_sha=str(raw.get("diff_sha") or ""),
             evidence=tuple(located(patch, record, self.extractor, self.vocabulary)),
         )
         return self.told(record)
+
+    def identity(self, raw: Mapping[str, Any]) -> Record:
+        """Who a pull request is and which files it changes, as much as the policy needs."""
+        return replace(_identity(raw), diff_sha=str(raw.get("diff_sha") or ""))
 
     def told(self, record: Record) -> Record:
         """`record` with everything that follows from its title, text, paths and hunks worked out again."""

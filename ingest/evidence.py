@@ -9,8 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 import yaml
@@ -29,6 +30,11 @@ class Pattern:
     lower: bool = False
     only: re.Pattern[str] | None = None
     unless: re.Pattern[str] | None = None
+
+    @cached_property
+    def anywhere(self) -> re.Pattern[str]:
+        """Matches a text of several lines wherever `regex` matches one of them: a quick look before the lines are read one by one."""
+        return re.compile(self.regex.pattern, self.regex.flags | re.MULTILINE)
 
     def applies_to(self, path: str) -> bool:
         return not (self.only and not self.only.search(path)) and not (self.unless and self.unless.search(path))
@@ -68,23 +74,22 @@ class Extractor:
         found: dict[tuple[str, str], AddedLine] = {}
         symbols: dict[str, AddedLine] = {}
         uses: Counter[str] = Counter()
-        by_path: dict[str, tuple[Pattern, ...]] = {}
-        for added in added_lines(patch):
-            if len(added.text) > self.longest_line:
-                continue
-            if added.path not in by_path:
-                by_path[added.path] = tuple(p for p in self.patterns if p.applies_to(added.path))
-            comment = bool(_COMMENT.match(added.text))
-            for pattern in by_path[added.path]:
-                if comment and pattern.kind == "arch":
-                    continue  # A remark about an architecture is no support for it.
-                for name in pattern.names(added.text):
-                    clean = self._clean(pattern.kind, name)
-                    if clean:
-                        found.setdefault((pattern.kind, clean), added)
-            for name in self.symbol.findall(added.text):
-                uses[name] += 1
-                symbols.setdefault(name, added)
+        for path, run in groupby(added_lines(patch), key=lambda added: added.path):
+            lines = [added for added in run if len(added.text) <= self.longest_line]
+            text = "\n".join(added.text for added in lines)
+            patterns = [pattern for pattern in self.patterns if pattern.applies_to(path) and pattern.anywhere.search(text)]
+            for added in lines:
+                comment = bool(_COMMENT.match(added.text))
+                for pattern in patterns:
+                    if comment and pattern.kind == "arch":
+                        continue  # A remark about an architecture is no support for it.
+                    for name in pattern.names(added.text):
+                        clean = self._clean(pattern.kind, name)
+                        if clean:
+                            found.setdefault((pattern.kind, clean), added)
+                for name in self.symbol.findall(added.text):
+                    uses[name] += 1
+                    symbols.setdefault(name, added)
         named = {name for _, name in found}
         for name, _ in uses.most_common():
             if name not in named and len(name) <= self.longest_name and not self.symbol_ignore.match(name):

@@ -133,7 +133,7 @@ class GitRepo:
                     done += 1
                 done = len(left)
             except BrokenObject:
-                yield left[done][0], self._one_by_one(*left[done]), False
+                yield self._alone(*left[done])
                 done += 1
             left = left[done:]
 
@@ -152,6 +152,13 @@ class GitRepo:
                 _count(token, tokens, found)
         if seen:
             yield pairs[seen - 1][0], found
+
+    def _alone(self, commit: str, parent: str) -> tuple[str, list[FileChange], bool]:
+        """One commit near which git stopped: as a whole when it is not the broken one, else file by file."""
+        try:
+            return *next(self._changes([(commit, parent)])), True
+        except (BrokenObject, StopIteration):
+            return commit, self._one_by_one(commit, parent), False
 
     def _one_by_one(self, commit: str, parent: str) -> list[FileChange]:
         """Changed files of a commit from its trees, each counted on its own; renames only where the content is the same."""

@@ -136,4 +136,8 @@ def _title_and_body(one: Merged) -> tuple[str, str]:
     if one.via == "merge":
         first, _, below = body.partition("\n")
         return (first.strip() or subject), below.strip("\n")
-    return re.sub(rf"\s*\(#{one.number}\)\s*$", "", subject).strip() or subject, body
+    title = re.sub(rf"\s*\(#{one.number}\)\s*$", "", subject).strip() or subject
+    first, _, below = body.partition("\n")
+    if title.endswith("…") and first.startswith("…"):  # GitHub cuts a long subject and goes on in the body
+        return title[:-1] + first[1:].rstrip(), below.strip("\n")
+    return title, body

@@ -26,6 +26,7 @@ from ingest.record_files import BAD_LINE, REPOSITORY, check_pull
 from ingest.session import Report, Session, rules_fingerprint
 from ingest.state import GitHubState, LeftOut, RepoFolder, RepoState
 from ingest.store import Brief
+from kernelwiki.records import write_atomically
 
 OVERLAP = timedelta(minutes=5)
 _DATE = "%Y-%m-%dT%H:%M:%SZ"
@@ -168,12 +169,17 @@ class Sync:
             self.save()
 
     def save(self) -> None:
-        """Bring what is pending into the store, then remember it; the journal has done its work."""
+        """Bring what is pending into the store, then remember it; the journal has done its work.
+
+        Of what was seen only what a later run will be shown again is kept: nothing older than the cursor less the overlap.
+        """
         if self.pending:
             self.session.bring(self.pending, self.report, keep=True)
             self.pending = []
         if self.aside != self.folder.left_out():
             self.folder.write_left_out(self.aside)
+        edge = _earlier(self.github.cursor)
+        self.github.seen = {number: updated for number, updated in self.github.seen.items() if updated >= edge}
         self.github.rules = rules_fingerprint()
         self.folder.write(self.state)
         self.folder.journal().clear()
@@ -208,13 +214,11 @@ class Sync:
         self.taken = 0
 
     def finish(self, first: Response, fresh: bool) -> None:
-        """Everything is stored: move the cursor, keep of what was seen only what the overlap will show again."""
+        """Everything is stored: move the cursor."""
         dates = [str(item.get("updated_at") or "") for item in items(first)]
         cursor = max([self.github.cursor, *(date for date in dates if _earlier(date))])
-        edge = _earlier(cursor)
         self.github.since = self.options.since if fresh or not self.github.cursor else self.github.since
         self.github.cursor, self.github.etag, self.github.page = cursor, first.etag, _digest(first)
-        self.github.seen = {number: updated for number, updated in self.github.seen.items() if updated >= edge}
         self.save()
 
 
@@ -237,7 +241,22 @@ def sync_all(
             report.notes.append(str(error))
             if isinstance(error, (LimitReached, NotAllowed)):
                 break
+    if client.token and not options.dry_run:
+        _remember_token(session, client, refused=isinstance(first, NotAllowed))
     return reports, plans, first
+
+
+def _remember_token(session: Session, client: Client, refused: bool) -> None:
+    """What the server said of the token, for `kwiki doctor`; of the token itself only the start of a hash."""
+    said = {
+        "token": hashlib.sha256(client.token.encode()).hexdigest()[:12],
+        "base_url": client.base_url,
+        "ok": not refused,
+        "limit": client.usage.limit,
+    }
+    path = session.places.home / "ingest" / "token.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(said) + "\n").encode())
 
 
 def sync_github(session: Session, client: Client, report: Report, options: GitHubOptions) -> Plan | None:

@@ -128,23 +128,24 @@ class Session:
                 self.advance(1)
             try:
                 check_pull(raw)
-                repo = raw["repo"]
+                repo, number = raw["repo"], raw["number"]
                 describer = describers.get(repo) or describers.setdefault(repo, self.describer(repo))
-                record = describer.own(raw)
+                if repo not in known:
+                    known[repo] = set() if keep else self.store.numbers(repo)
+                record = describer.identity(raw)
                 selection = describer.select(record)
+                if not (keep or selection.decision == "include" or self.everything or number in known[repo]):
+                    report.left_out += 1
+                    row = LeftOut(number, record.title, selection.decision, selection.score, selection.reasons, record.line_sha)
+                    aside.setdefault(repo, {})[number] = row
+                    continue
+                record = describer.own(raw)
             except BAD_LINE as error:
                 report.reject(f"{raw.get('repo', '?')}#{raw.get('number', '?')}" if isinstance(raw, Mapping) else "?", error)
                 continue
-            if repo not in known:
-                known[repo] = set() if keep else self.store.numbers(repo)
-            if keep or selection.decision == "include" or self.everything or record.number in known[repo]:
-                report.kept += 1
-                kept.setdefault(repo, set()).add(record.number)
-                yield record
-            else:
-                report.left_out += 1
-                row = LeftOut(record.number, record.title, selection.decision, selection.score, selection.reasons, record.line_sha)
-                aside.setdefault(repo, {})[record.number] = row
+            report.kept += 1
+            kept.setdefault(repo, set()).add(number)
+            yield record
 
     def _remember(self, repo: str, aside: Mapping[int, LeftOut], kept: set[int]) -> None:
         """Write down what was left out, and forget it of what is kept now."""

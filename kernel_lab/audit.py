@@ -35,7 +35,13 @@ def _evidence(workspace: Workspace, entries: list[Entry]) -> list[Break]:
     found: list[Break] = []
     for entry in entries:
         if "evidence" in entry.body:
-            found += _file(workspace.root / str(entry.body["evidence"]), str(entry.body["evidence_sha256"]), entry, "verdict file" if entry.kind == "verdict" else "evidence", required=True)
+            found += _file(
+                workspace.root / str(entry.body["evidence"]),
+                str(entry.body["evidence_sha256"]),
+                entry,
+                "verdict file" if entry.kind == "verdict" else "evidence",
+                required=True,
+            )
     latest = {entry.body["cache"]: entry for entry in entries if entry.kind == "compile"}
     for key, entry in latest.items():
         found += _file(workspace.cache / f"{key}.json", str(entry.body["sha256"]), entry, "cache", required=False)
@@ -61,7 +67,11 @@ def _candidates(workspace: Workspace, entries: list[Entry]) -> list[Break]:
             same = False
         if not same:
             found.append(Break(first[path.stem].seq if path.stem in first else -1, "candidate", f"candidates/{path.name} was edited"))
-    found += [Break(entry.seq, "candidate", f"candidates/{name}.json is missing") for name, entry in first.items() if not (workspace.candidates / f"{name}.json").is_file()]
+    found += [
+        Break(entry.seq, "candidate", f"candidates/{name}.json is missing")
+        for name, entry in first.items()
+        if not (workspace.candidates / f"{name}.json").is_file()
+    ]
     return found
 
 
@@ -78,7 +88,9 @@ def _notes(workspace: Workspace, entries: list[Entry]) -> list[str]:
     notes = []
     anchor = workspace.ledger.anchor
     if anchor is None or not anchor.is_file():
-        notes.append("no head of this ledger is kept outside the workspace on this machine: a chain written anew as a whole could not be told")
+        notes.append(
+            "no head of this ledger is kept outside the workspace on this machine: a chain written anew as a whole could not be told"
+        )
     changes = sum(entry.kind == "contract" for entry in entries)
     if changes > 1:
         notes.append(f"the contract was frozen {changes} times; verdicts under earlier ones do not count")

@@ -58,7 +58,9 @@ def rules_for(contract: Contract) -> Rules:
     limits = contract.lock["limits"]
     on_gpu = contract.backend == "cuda"
     hide = (contract.folder.parent, contract.dataset, state_home())
-    variables = {"TRITON_CACHE_DIR": "/tmp/triton", "TORCHINDUCTOR_CACHE_DIR": "/tmp/inductor", "CUDA_CACHE_PATH": "/tmp/cuda"} if on_gpu else {}
+    variables = (
+        {"TRITON_CACHE_DIR": "/tmp/triton", "TORCHINDUCTOR_CACHE_DIR": "/tmp/inductor", "CUDA_CACHE_PATH": "/tmp/cuda"} if on_gpu else {}
+    )
     return Rules(
         hide=hide, device="cuda:0" if on_gpu else "cpu", memory_gib=float(limits["memory_gib"]), call_s=float(limits["call_s"]),
         start_s=float(limits["start_s"]), variables=variables,

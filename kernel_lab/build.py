@@ -43,7 +43,9 @@ def no_paths() -> dict[str, bool]:
     return dict.fromkeys(path_table(), False)
 
 
-def build(solution: Solution, definition: Definition, arch: str, cache_folder: Path | None, workload: Workload | None = None) -> dict[str, Any]:
+def build(
+    solution: Solution, definition: Definition, arch: str, cache_folder: Path | None, workload: Workload | None = None
+) -> dict[str, Any]:
     """Compile for `arch` and describe the result; the result is kept by content. Raises MissingBackend where a compiler is missing."""
     key = sha256(canonical([solution.id, arch, environment.judge_digest(), _tools(solution)]))
     kept = _kept(cache_folder, key)
@@ -118,7 +120,9 @@ def _entry_problems(tree: ast.Module, solution: Solution, definition: Definition
     bound = {part.id for node in tree.body for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
     bound |= {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     if symbol not in functions:
-        return [] if symbol in bound else [_line(file, 1, "error", f"there is no function {symbol!r}; the entry point names {file}::{symbol}")]
+        return (
+            [] if symbol in bound else [_line(file, 1, "error", f"there is no function {symbol!r}; the entry point names {file}::{symbol}")]
+        )
     arguments = functions[symbol].args
     count = len(arguments.posonlyargs) + len(arguments.args)
     wanted = len(definition.inputs) + (len(definition.outputs) if solution.passes_outputs else 0)
@@ -137,7 +141,11 @@ def _python(solution: Solution, *_: Any) -> dict[str, Any]:
 
 def _cuda(solution: Solution, arch: str, *_: Any) -> dict[str, Any]:
     if arch == "cpu":
-        return {"ok": False, "stage": "nvcc", "log": [_line(solution.entry[0], 1, "error", "the contract is for CPU functions; a CUDA solution cannot run under it")]}
+        return {
+            "ok": False,
+            "stage": "nvcc",
+            "log": [_line(solution.entry[0], 1, "error", "the contract is for CPU functions; a CUDA solution cannot run under it")],
+        }
     nvcc = toolchain.require("nvcc")
     with tempfile.TemporaryDirectory(prefix="kernel-lab-") as name:
         folder = Path(name)
@@ -163,7 +171,17 @@ def _flags(folder: Path) -> list[str]:
 
 def _one_unit(nvcc: Path, folder: Path, path: str, arch: str, solution: Solution, found: dict[str, Any]) -> None:
     number = arch.removeprefix("sm_")
-    command = [str(nvcc), "-cubin", "-O3", "-lineinfo", "--expt-relaxed-constexpr", "-Xptxas", "-v", "-gencode", f"arch=compute_{number},code=sm_{number}"]
+    command = [
+        str(nvcc),
+        "-cubin",
+        "-O3",
+        "-lineinfo",
+        "--expt-relaxed-constexpr",
+        "-Xptxas",
+        "-v",
+        "-gencode",
+        f"arch=compute_{number},code=sm_{number}",
+    ]
     done = toolchain.run([*command, *_flags(folder), path, "-o", "unit.cubin"], folder)
     found["log"] += _log(done.text, folder, solution)
     if done.status:
@@ -210,7 +228,14 @@ def _locate_ptx(nvcc: Path, folder: Path, path: str, number: str, found: dict[st
     for row in found["log"]:
         if not row["file"].endswith(".ptx"):
             continue
-        near = next((match for index in range(min(row["line"], len(lines)) - 1, -1, -1) if (match := re.match(r"\s*\.loc\s+(\d+)\s+(\d+)", lines[index]))), None)
+        near = next(
+            (
+                match
+                for index in range(min(row["line"], len(lines)) - 1, -1, -1)
+                if (match := re.match(r"\s*\.loc\s+(\d+)\s+(\d+)", lines[index]))
+            ),
+            None,
+        )
         row["text"] = f"{row['text']} (PTX line {row['line']})"
         row["file"], row["line"] = (files.get(near[1], path).replace(f"{folder}/", ""), int(near[2])) if near else (path, 1)
 
@@ -239,7 +264,10 @@ def _sass_paths(cubin: Path, folder: Path) -> dict[str, bool]:
 
 
 def sass_paths(text: str) -> dict[str, bool]:
-    opcodes = {match.split(".")[0] for match in re.findall(r"^\s*(?:/\*[0-9a-f]{4,}\*/)?\s*(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9]+(?:\.[A-Z0-9_.]+)?)\b", text, re.M)}
+    opcodes = {
+        match.split(".")[0]
+        for match in re.findall(r"^\s*(?:/\*[0-9a-f]{4,}\*/)?\s*(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9]+(?:\.[A-Z0-9_.]+)?)\b", text, re.M)
+    }
     return {name: bool(opcodes & set(row["sass"])) for name, row in path_table().items()}
 
 
@@ -251,10 +279,15 @@ def _missing_symbol(solution: Solution, found: dict[str, Any]) -> None:
     """TVM-FFI exports are named in the source: an entry point that nothing exports fails at link time, so say it now."""
     symbol = solution.entry[1]
     text = "\n".join(solution.sources.values())
-    exported = re.search(rf"TVM_FFI_DLL_EXPORT_TYPED_FUNC\s*\(\s*{re.escape(symbol)}\b|__tvm_ffi_{re.escape(symbol)}\b|m\.def\s*\(\s*\"{re.escape(symbol)}\"|PYBIND11_MODULE", text)
+    exported = re.search(
+        rf"TVM_FFI_DLL_EXPORT_TYPED_FUNC\s*\(\s*{re.escape(symbol)}\b|__tvm_ffi_{re.escape(symbol)}\b|m\.def\s*\(\s*\"{re.escape(symbol)}\"|PYBIND11_MODULE",
+        text,
+    )
     if found["ok"] and not exported:
         found["ok"], found["stage"] = False, "link"
-        found["log"].append(_line(solution.entry[0], 1, "error", f"nothing exports {symbol!r}: add TVM_FFI_DLL_EXPORT_TYPED_FUNC({symbol}, …)"))
+        found["log"].append(
+            _line(solution.entry[0], 1, "error", f"nothing exports {symbol!r}: add TVM_FFI_DLL_EXPORT_TYPED_FUNC({symbol}, …)")
+        )
 
 
 def _host_unit(folder: Path, path: str, solution: Solution, found: dict[str, Any]) -> None:
@@ -281,10 +314,26 @@ def _cpp(solution: Solution, *_: Any) -> dict[str, Any]:
 def _triton(solution: Solution, arch: str, definition: Definition, workload: Workload | None) -> dict[str, Any]:
     """Triton's compiler in a confined process of its own: the candidate's Python runs there, its launches only compile."""
     if not environment.version("triton") or not environment.version("torch"):
-        return {"ok": True, "stage": "parse", "note": "triton and torch are not installed here: sources were parsed, not compiled (pip install triton torch)"}
+        return {
+            "ok": True,
+            "stage": "parse",
+            "note": "triton and torch are not installed here: sources were parsed, not compiled (pip install triton torch)",
+        }
     if arch == "cpu" or workload is None:
-        return {"ok": False, "stage": "import", "log": [_line(solution.entry[0], 1, "error", "the contract is for CPU functions; a Triton solution cannot run under it")]}
-    tensors = [{"shape": list(definition.shape(item, workload.axes)), "dtype": item.dtype, "scalar": item.shape is None, "value": workload.inputs.get(item.name, {}).get("value")} for item in (*definition.inputs, *(definition.outputs if solution.passes_outputs else ()))]
+        return {
+            "ok": False,
+            "stage": "import",
+            "log": [_line(solution.entry[0], 1, "error", "the contract is for CPU functions; a Triton solution cannot run under it")],
+        }
+    tensors = [
+        {
+            "shape": list(definition.shape(item, workload.axes)),
+            "dtype": item.dtype,
+            "scalar": item.shape is None,
+            "value": workload.inputs.get(item.name, {}).get("value"),
+        }
+        for item in (*definition.inputs, *(definition.outputs if solution.passes_outputs else ()))
+    ]
     job = {
         "arch": arch, "sources": solution.document["sources"], "file": solution.entry[0], "symbol": solution.entry[1], "id": solution.id, "tensors": tensors,
         "hide": [os.environ["HOME"]] if len(os.environ.get("HOME", "")) > 1 else [],
@@ -301,7 +350,14 @@ def _run_triton(job: dict[str, Any]) -> tuple[dict[str, Any], str]:
     fixed = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            command, input=json.dumps(job).encode(), capture_output=True, cwd="/", timeout=toolchain.TIMEOUT_S, check=False, env=fixed, pass_fds=[result]
+            command,
+            input=json.dumps(job).encode(),
+            capture_output=True,
+            cwd="/",
+            timeout=toolchain.TIMEOUT_S,
+            check=False,
+            env=fixed,
+            pass_fds=[result],
         )
         words = (done.stdout + done.stderr).decode("utf-8", "replace")
     except subprocess.TimeoutExpired:
@@ -316,7 +372,13 @@ def _run_triton(job: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _triton_result(solution: Solution, kernels: list[dict[str, Any]], words: str, failed: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"ok": bool(kernels) and not failed, "stage": "ptxas" if kernels else "import", "kernels": [], "paths": no_paths(), "log": []}
+    found: dict[str, Any] = {
+        "ok": bool(kernels) and not failed,
+        "stage": "ptxas" if kernels else "import",
+        "kernels": [],
+        "paths": no_paths(),
+        "log": [],
+    }
     for kernel in kernels:
         ptx, image = str(kernel.pop("ptx")), base64.b64decode(kernel.pop("cubin"))
         with tempfile.TemporaryDirectory(prefix="kernel-lab-") as name:
@@ -328,7 +390,7 @@ def _triton_result(solution: Solution, kernels: list[dict[str, Any]], words: str
         found["kernels"].append({**kernel, "paths": [name for name, here in ptx_paths(ptx).items() if here]})
     if failed or not kernels:
         package = f"candidate_{solution.id[:12]}"
-        places = re.findall(rf'File "[^"]*{package}/([^"]+)", line (\d+)', words) or re.findall(r"at (\d+):(\d+):", words) and []
+        places = re.findall(rf'File "[^"]*{package}/([^"]+)", line (\d+)', words) or (re.findall(r"at (\d+):(\d+):", words) and [])
         file, line = (places[-1][0], int(places[-1][1])) if places else (solution.entry[0], 1)
         text = words.strip().splitlines()[-1] if words.strip() else "no kernel was launched"
         found["log"].append(_line(file, line, "error", text))

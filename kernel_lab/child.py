@@ -80,11 +80,18 @@ class Child:
                 os.close(library)
         self._socket = ours
         try:
-            self._start()
+            self._tell()
         except BaseException:
             self.close()
             raise
         return self
+
+    def wait_until_ready(self) -> None:
+        """The handshake. Several children are started first and waited for afterwards."""
+        ready = self._receive(self.rules.start_s)
+        self.level, self.filtered = str(ready.get("level")), bool(ready.get("filtered"))
+        self._pid = self._inner_pid()
+        self._receive(self.rules.start_s)
 
     def _library_descriptor(self) -> int:
         if not self._library:
@@ -98,12 +105,12 @@ class Child:
         fixed = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
         return {**fixed, **self.rules.variables}
 
-    def _start(self) -> None:
+    def _tell(self) -> None:
         rules, solution = self.rules, self.solution
         file, symbol = solution.entry
         home = os.environ.get("HOME", "")
         hide = [str(path) for path in rules.hide if path.is_dir()] + ([home] if len(home) > 1 else [])
-        keep = dict.fromkeys(str(Path(path)) for path in (sys.prefix, sys.base_prefix, WORKER.parent, *site_folders()))
+        keep = dict.fromkeys([sys.prefix, sys.base_prefix, str(WORKER.parent), *map(str, site_folders())])
         self._send({
             "confine": rules.confine, "hide": hide, "keep": list(keep), "scratch_mib": rules.scratch_mib, "network": rules.device != "cpu",
             "threads": os.cpu_count() or 1, "memory_bytes": self._memory_bytes, "device": rules.device, "scratch": "/tmp" if rules.confine else tempfile.mkdtemp(),
@@ -111,10 +118,6 @@ class Child:
             "id": solution.id, "sources": solution.document["sources"], "file": file, "symbol": symbol,
             "library": bool(self._library), "passes_outputs": solution.passes_outputs,
         })  # fmt: skip
-        ready = self._receive(rules.start_s)
-        self.level, self.filtered = str(ready.get("level")), bool(ready.get("filtered"))
-        self._pid = self._inner_pid()
-        self._receive(rules.start_s)
 
     def _inner_pid(self) -> int:
         assert self._process is not None

@@ -213,7 +213,9 @@ def _changed(name: str, path: Path, digest: str, what: str, required: bool) -> l
 def _machine(lock: dict[str, Any]) -> list[tuple[str, str]]:
     found, scorer, frozen = [], environment.scorer(), lock["flashinfer_bench"]
     if scorer["version"] != frozen["version"]:
-        found.append(("flashinfer-bench", f"version {scorer['version'] or 'none'} is installed, the contract names {frozen['version'] or 'none'}"))
+        found.append(
+            ("flashinfer-bench", f"version {scorer['version'] or 'none'} is installed, the contract names {frozen['version'] or 'none'}")
+        )
     elif scorer["digest"] != frozen["digest"]:
         found.append(("flashinfer-bench", "the installed files are not those of the day the contract was frozen"))
     now, then = environment.sensitive_variables(), lock["variables"]

@@ -129,7 +129,9 @@ class Dataset:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         if not (self.root / "definitions").is_dir():
-            raise NotFound(f"{root} is no dataset: it has no folder definitions/ (layout: definitions/<op>/<name>.json, workloads/<op>/<name>.jsonl)")
+            raise NotFound(
+                f"{root} is no dataset: it has no folder definitions/ (layout: definitions/<op>/<name>.json, workloads/<op>/<name>.jsonl)"
+            )
 
     def definition_path(self, name: str) -> Path:
         return self._named("definitions", name)

@@ -30,12 +30,22 @@ def check() -> dict[str, Any]:
 def _package(module: str, use: str, required: bool, fix: str = "") -> dict[str, Any]:
     here = importlib.util.find_spec(module) is not None
     known = environment.version(module.replace("_", "-").replace("tvm-ffi", "apache-tvm-ffi"))
-    return {"name": module, "ok": here, "required": required, "detail": (known or "here") if here else f"missing; {use}: {fix or 'pip install ' + module}"}
+    return {
+        "name": module,
+        "ok": here,
+        "required": required,
+        "detail": (known or "here") if here else f"missing; {use}: {fix or 'pip install ' + module}",
+    }
 
 
 def _tool(name: str, use: str) -> dict[str, Any]:
     path = toolchain.find(name)
-    return {"name": name, "ok": path is not None, "required": False, "detail": str(path) if path else f"missing; {use}: {toolchain.NVCC_FIX}"}
+    return {
+        "name": name,
+        "ok": path is not None,
+        "required": False,
+        "detail": str(path) if path else f"missing; {use}: {toolchain.NVCC_FIX}",
+    }
 
 
 def _sandbox() -> dict[str, Any]:
@@ -47,16 +57,33 @@ def _sandbox() -> dict[str, Any]:
     level = " ".join(words[:-1]) if words else "none"
     good = level == "namespaces"
     detail = f"{level}, system-call filter {words[-1] if words else 'False'}"
-    return {"name": "sandbox", "ok": good, "required": False, "detail": detail if good else f"{detail}; allow user namespaces, or run as root: verdicts stay at review without either"}
+    return {
+        "name": "sandbox",
+        "ok": good,
+        "required": False,
+        "detail": detail if good else f"{detail}; allow user namespaces, or run as root: verdicts stay at review without either",
+    }
 
 
 def _gpu() -> dict[str, Any]:
     found = environment.gpu()
-    return {"name": "gpu", "ok": found is not None, "required": False, "detail": f"{found['name']}, driver {found['driver_version']}" if found else "none; CUDA contracts need one, or backend http or command"}
+    return {
+        "name": "gpu",
+        "ok": found is not None,
+        "required": False,
+        "detail": f"{found['name']}, driver {found['driver_version']}"
+        if found
+        else "none; CUDA contracts need one, or backend http or command",
+    }
 
 
 def _state() -> dict[str, Any]:
     home = state_home()
     parent = next(folder for folder in (home, *home.parents) if folder.exists())
     good = os.access(parent, os.W_OK)
-    return {"name": "state", "ok": good, "required": True, "detail": str(home) if good else f"{home} cannot be written: set KERNEL_LAB_HOME"}
+    return {
+        "name": "state",
+        "ok": good,
+        "required": True,
+        "detail": str(home) if good else f"{home} cannot be written: set KERNEL_LAB_HOME",
+    }

@@ -31,7 +31,13 @@ class Gate:
     evidence: list[Any] = field(default_factory=list)
 
     def data(self) -> dict[str, Any]:
-        return {"name": self.name, "ok": self.outcome in ("pass", "skip"), "outcome": self.outcome, "detail": self.detail, "evidence": self.evidence}
+        return {
+            "name": self.name,
+            "ok": self.outcome in ("pass", "skip"),
+            "outcome": self.outcome,
+            "detail": self.detail,
+            "evidence": self.evidence,
+        }
 
 
 def verdict_of(gates: list[Gate]) -> str:
@@ -50,7 +56,12 @@ def scan_gate(marks: list[Mark]) -> Gate:
     if hard:
         return Gate("static-scan", "fail", f"{_place(hard[0])}: {hard[0].what}: {hard[0].why} ({len(hard)} such places)", shown)
     if soft:
-        return Gate("static-scan", "review", f"a person must look at {len(soft)} places, first {_place(soft[0])}: {soft[0].what}: {soft[0].why}", shown)
+        return Gate(
+            "static-scan",
+            "review",
+            f"a person must look at {len(soft)} places, first {_place(soft[0])}: {soft[0].what}: {soft[0].why}",
+            shown,
+        )
     return Gate("static-scan", "pass", "nothing that a kernel has no honest use for")
 
 
@@ -71,11 +82,26 @@ def policy_gate(marks: list[Mark], solution: Solution, contract: Contract, kerne
     if not found:
         return Gate("kernel-policy", "pass", "leaderboard: no library call that does the operation", [])
     outcome = "fail" if solution.language in ("cuda", "triton", "cpp") else "review"
-    return Gate("kernel-policy", outcome, f"leaderboard: {_place(found[0])}: {found[0].what}: {found[0].why}", [mark.data() for mark in found][:10])
+    return Gate(
+        "kernel-policy", outcome, f"leaderboard: {_place(found[0])}: {found[0].what}: {found[0].why}", [mark.data() for mark in found][:10]
+    )
 
 
 def _is_library(name: str) -> bool:
-    words = ("cublas", "cudnn", "cutlass::Kernel", "nvjet", "gemm_bf16", "sm90_xmma", "sm80_xmma", "at::native", "flashinfer::", "ampere_", "hopper_", "_gemm_")
+    words = (
+        "cublas",
+        "cudnn",
+        "cutlass::Kernel",
+        "nvjet",
+        "gemm_bf16",
+        "sm90_xmma",
+        "sm80_xmma",
+        "at::native",
+        "flashinfer::",
+        "ampere_",
+        "hopper_",
+        "_gemm_",
+    )
     return any(word in name for word in words) and "FillFunctor" not in name and "memset" not in name.lower()
 
 
@@ -114,7 +140,9 @@ def _coverage(evidence: Evidence, contract: Contract) -> Gate:
     done = {row["uuid"] for row in evidence.workloads}
     missing = [uuid for uuid in contract.lock["workloads"]["uuids"] if uuid not in done]
     if missing:
-        return Gate("coverage", "fail", f"{len(missing)} of {len(missing) + len(done)} workloads have no result: {', '.join(missing[:5])}", missing)
+        return Gate(
+            "coverage", "fail", f"{len(missing)} of {len(missing) + len(done)} workloads have no result: {', '.join(missing[:5])}", missing
+        )
     return Gate("coverage", "pass", f"all {len(done)} workloads ran; the score is the median of all runs of each")
 
 
@@ -127,7 +155,9 @@ def _official(evidence: Evidence, contract: Contract) -> Gate:
         return Gate("official", "fail", f"flashinfer-bench {version} says {status} on workload {uuid}", [said])
     if not said or "not run" in said.values():
         failed = any(row["wrong_calls"] for row in evidence.workloads)
-        return Gate("official", "skip" if failed or not said else "review", f"flashinfer-bench {version} did not judge every workload", [said])
+        return Gate(
+            "official", "skip" if failed or not said else "review", f"flashinfer-bench {version} did not judge every workload", [said]
+        )
     return Gate("official", "pass", f"flashinfer-bench {version} says PASSED on all {len(said)} workloads", [])
 
 
@@ -135,7 +165,12 @@ def _trivial(evidence: Evidence) -> Gate:
     found = [row for row in evidence.trivial if row["passing"]]
     if found:
         what = ", ".join(found[0]["passing"])
-        return Gate("trivial-outputs", "review", f"workload {found[0]['workload']} does not tell work from none: {what} would pass; tighten the tolerances", found)
+        return Gate(
+            "trivial-outputs",
+            "review",
+            f"workload {found[0]['workload']} does not tell work from none: {what} would pass; tighten the tolerances",
+            found,
+        )
     return Gate("trivial-outputs", "pass", "zeros, ones, means and inputs all fail, so that a pass says something")
 
 
@@ -150,7 +185,12 @@ def _floor(evidence: Evidence, contract: Contract) -> Gate:
         if row["latency_ms"] < floor["floor_ms"]:
             low.append(rows[-1])
     if low:
-        return Gate("physics-floor", "fail", f"workload {low[0]['workload']}: {low[0]['latency_ms']} ms is less than the chip needs ({low[0]['floor_ms']} ms)", low)
+        return Gate(
+            "physics-floor",
+            "fail",
+            f"workload {low[0]['workload']}: {low[0]['latency_ms']} ms is less than the chip needs ({low[0]['floor_ms']} ms)",
+            low,
+        )
     return Gate("physics-floor", "pass", "no time is shorter than the chip can do", rows[:5])
 
 
@@ -171,7 +211,9 @@ def _sandbox(evidence: Evidence, contract: Contract) -> Gate:
     if contract.arch != "cpu":
         return Gate("sandbox", "pass", f"{level}; a GPU process keeps its devices, so this is weaker than on a CPU", [evidence.sandbox])
     if level == "none":
-        return Gate("sandbox", "review", "no namespaces and no other user here: the candidate could reach the judge's process", [evidence.sandbox])
+        return Gate(
+            "sandbox", "review", "no namespaces and no other user here: the candidate could reach the judge's process", [evidence.sandbox]
+        )
     return Gate("sandbox", "pass", f"{level}; system-call filter {'on' if evidence.sandbox.get('filter') else 'off'}", [evidence.sandbox])
 
 
@@ -182,7 +224,12 @@ def _significance(evidence: Evidence) -> Gate:
     faster = sum(row["verdict"] == "faster" for row in rows)
     slower = sum(row["verdict"] == "slower" for row in rows)
     worst = max(row["noise"] for row in rows)
-    return Gate("significance", "pass", f"against the baseline: faster on {faster}, slower on {slower}, within noise on {len(rows) - faster - slower}; noise up to {worst:.0%}", rows)
+    return Gate(
+        "significance",
+        "pass",
+        f"against the baseline: faster on {faster}, slower on {slower}, within noise on {len(rows) - faster - slower}; noise up to {worst:.0%}",
+        rows,
+    )
 
 
 def _hidden(evidence: Evidence, contract: Contract) -> Gate:

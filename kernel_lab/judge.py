@@ -125,6 +125,7 @@ class Judge:
         self.generator = Generator()
         self.evidence = Evidence(seed=self.generator.seed)
         self.reference = Reference(contract.definition, "cpu" if rules.device == "cpu" else rules.device)
+        self.device = rules.device
         self.on_row: Callable[[dict[str, Any]], None] | None = None
         self._random = secrets.SystemRandom()
         self._progress = progress or (lambda step, done, total: None)
@@ -161,6 +162,8 @@ class Judge:
         for name, solution in named:
             child = stack.enter_context(Child(solution, self.rules, need, self.libraries.get(solution.id, b""), role=name))
             players.append(Player(name, child))
+        for player in players:
+            player.child.wait_until_ready()
         first = players[0].child
         self.evidence.sandbox = {"level": first.level, "filter": first.filtered}
         return players
@@ -210,7 +213,7 @@ def _holds(definition: Definition, axes: dict[str, int]) -> bool:
     """True when the axes satisfy the definition's constraints, which are part of the frozen contract."""
     names = {**definition.const_axes, **axes}
     try:
-        return all(eval(text, {"__builtins__": {}}, names) for text in definition.constraints)  # noqa: S307
+        return all(eval(text, {"__builtins__": {}}, names) for text in definition.constraints)
     except (NameError, TypeError, ZeroDivisionError):
         return True  # a constraint on values, not on axes
 
@@ -348,11 +351,18 @@ class _Case:
         for item, tensor in zip(told, self.definition.outputs, strict=True):
             shape = list(self.definition.shape(tensor, self.workload.axes))
             if item.get("type") not in ("Tensor", "int", "float", "bool"):
-                found.append(("aliasing", f"{tensor.name} is a {str(item.get('type'))[:60]}, not a plain tensor: work may be put off until it is looked at"))
+                found.append(
+                    (
+                        "aliasing",
+                        f"{tensor.name} is a {str(item.get('type'))[:60]}, not a plain tensor: work may be put off until it is looked at",
+                    )
+                )
             elif item.get("overlaps"):
                 found.append(("aliasing", f"{tensor.name} shares storage with an input or a buffer of the judge"))
             elif item["type"] == "Tensor" and (item.get("shape") != shape or item.get("dtype") != tensor.dtype):
-                found.append(("aliasing", f"{tensor.name} is {item.get('dtype')} {item.get('shape')}; the definition says {tensor.dtype} {shape}"))
+                found.append(
+                    ("aliasing", f"{tensor.name} is {item.get('dtype')} {item.get('shape')}; the definition says {tensor.dtype} {shape}")
+                )
         return found
 
     def _mutations(self, player: Player, values: list[Any]) -> list[tuple[str, str]]:
@@ -365,7 +375,7 @@ class _Case:
     def _values(self, player: Player, expected: list[torch.Tensor], kind: str) -> list[tuple[str, str]]:
         found = []
         for index, (tensor, output, right) in enumerate(zip(self.definition.outputs, player.outputs, expected, strict=True)):
-            gap = distance(output, right, self.evaluation)
+            gap = distance(output.to(self.judge.device), right.to(self.judge.device), self.evaluation)
             for key in self.worst:
                 self.worst[key] = max(self.worst[key], getattr(gap, key))
             if gap.mask is not None and gap.missed:
@@ -379,7 +389,9 @@ class _Case:
         for tensor, output, right in zip(self.definition.outputs, player.outputs, expected, strict=True):
             gap = distance(output, right, self.evaluation)
             if not gap.ok:
-                self.evidence.add(Finding("baseline", self.workload.uuid, f"the {player.name}'s {tensor.name}: {gap.problem}", tier="review"))
+                self.evidence.add(
+                    Finding("baseline", self.workload.uuid, f"the {player.name}'s {tensor.name}: {gap.problem}", tier="review")
+                )
 
     def _after(self, values: list[Any]) -> None:
         if not self.judge.candidate.passes_outputs:
@@ -415,7 +427,11 @@ class _Case:
             player.child.pause()
         self.evidence.calls += 2
         if not all(same_bytes(left, right) for left, right in zip(kept, player.outputs, strict=True)):
-            self.evidence.add(Finding("aliasing", self.workload.uuid, "an output that was returned earlier changed with the next call: it is a reused buffer"))
+            self.evidence.add(
+                Finding(
+                    "aliasing", self.workload.uuid, "an output that was returned earlier changed with the next call: it is a reused buffer"
+                )
+            )
 
     def _stable_misses(self) -> None:
         """Honest rounding misses move with the data; elements that are skipped stay where they are."""
@@ -427,7 +443,13 @@ class _Case:
             always, usual = float((shares > 0.8).double().mean()), float(torch.stack(masks).double().mean())
             if always > 0.5 * usual and usual > 0:
                 name = self.definition.outputs[index].name
-                self.evidence.add(Finding("fresh-inputs", self.workload.uuid, f"the same {always:.2%} of {name} miss the tolerance in every call: they are not computed"))
+                self.evidence.add(
+                    Finding(
+                        "fresh-inputs",
+                        self.workload.uuid,
+                        f"the same {always:.2%} of {name} miss the tolerance in every call: they are not computed",
+                    )
+                )
 
     def _precision(self, values: list[Any]) -> None:
         """Error against float64, held against what the declared types explain."""

@@ -54,7 +54,9 @@ class Lab:
             raise BadInput(f"arch {arch!r}, policy {policy!r}; valid: {', '.join(contracts.ARCHS)}; {', '.join(contracts.POLICIES)}")
         given = Path(baseline)
         named = str(given.resolve()) if given.is_file() else str(baseline)
-        text = contracts.task_text(Path(dataset).resolve(), definition, named, arch, policy, backend or ("cpu" if arch == "cpu" else "cuda"))
+        text = contracts.task_text(
+            Path(dataset).resolve(), definition, named, arch, policy, backend or ("cpu" if arch == "cpu" else "cuda")
+        )
         for key, value in (evaluation or {}).items():
             text = text.replace(f"\n{key} = {contracts.EVALUATION.get(key)}\n", f"\n{key} = {value}\n")
         new = not root.exists()
@@ -87,7 +89,12 @@ class Lab:
         task = contracts.read_task(root / "task.toml")
         made = contracts.freeze(task, self.workspace.contract_folder, root)
         self.workspace.__dict__.pop("contract", None)
-        body = {"contract": made.sha256, "lock_file": sha256((made.folder / "lock.json").read_bytes()), "definition": made.definition.name, "baseline": made.baseline.id}
+        body = {
+            "contract": made.sha256,
+            "lock_file": sha256((made.folder / "lock.json").read_bytes()),
+            "definition": made.definition.name,
+            "baseline": made.baseline.id,
+        }
         return self.workspace.ledger.append("contract", body)
 
     def status(self) -> dict[str, Any]:
@@ -99,12 +106,12 @@ class Lab:
         problems = contracts.differences(contract, workspace.bound_contract(entries)) if broken is None else []
         if broken or problems:
             following = "kernel-lab audit"
-        elif not any(workspace.root.joinpath("src").iterdir()) if (workspace.root / "src").is_dir() else True:
-            following = "kernel-lab unpack contract/baseline.json src"
         elif state.passed and state.passed != state.incumbent:
             following = f"kernel-lab promote {state.passed[:12]}"
         elif state.last and state.last["verdict"] != "pass":
             following = "kernel-lab log --failed"
+        elif not (workspace.root / "src").is_dir() or not any((workspace.root / "src").iterdir()):
+            following = "kernel-lab unpack contract/baseline.json src"
         else:
             following = "kernel-lab pack src -o solution.json && kernel-lab verify solution.json"
         return _answer(
@@ -136,7 +143,16 @@ class Lab:
         found = build(solution, contract.definition, contract.arch, self.workspace.cache, contract.workloads[0])
         if not found["cached"]:
             path = self.workspace.cache / f"{found['cache_key']}.json"
-            self.workspace.ledger.append("compile", {"candidate": solution.id, "ok": found["ok"], "stage": found["stage"], "cache": found["cache_key"], "sha256": sha256(path.read_bytes())})
+            self.workspace.ledger.append(
+                "compile",
+                {
+                    "candidate": solution.id,
+                    "ok": found["ok"],
+                    "stage": found["stage"],
+                    "cache": found["cache_key"],
+                    "sha256": sha256(path.read_bytes()),
+                },
+            )
         elif not self._cache_is_known(found["cache_key"]):
             (self.workspace.cache / f"{found['cache_key']}.json").unlink()
             return {**self.compile(candidate), "note": "the kept result was not the one in the ledger: compiled anew"}
@@ -144,7 +160,10 @@ class Lab:
 
     def _cache_is_known(self, key: str) -> bool:
         digest = sha256((self.workspace.cache / f"{key}.json").read_bytes())
-        return any(entry.kind == "compile" and entry.body.get("cache") == key and entry.body.get("sha256") == digest for entry in self.workspace.ledger.entries())
+        return any(
+            entry.kind == "compile" and entry.body.get("cache") == key and entry.body.get("sha256") == digest
+            for entry in self.workspace.ledger.entries()
+        )
 
     def score(self, candidate: str, progress: Progress | None = None) -> dict[str, Any]:
         """Latency per workload beside the baseline and the incumbent; every call is checked. Resumes where an earlier run was cut off."""
@@ -163,7 +182,9 @@ class Lab:
     def _own(self, solution: Solution) -> None:
         name = self.workspace.contract.definition.name
         if solution.definition != name:
-            raise BadInput(f"the candidate solves {solution.definition!r}; this workspace is for {name!r}: set `definition` in solution.toml")
+            raise BadInput(
+                f"the candidate solves {solution.definition!r}; this workspace is for {name!r}: set `definition` in solution.toml"
+            )
 
     def record(self, candidate: str, note: str = "", parent: str | None = None, lesson: str = "") -> dict[str, Any]:
         """Keep what was tried and learnt; failures belong here as much as gains."""
@@ -189,7 +210,9 @@ class Lab:
         if state.incumbent == solution.id:
             raise Refused(f"{solution.id[:12]} is the incumbent already")
         gain = self._gain(verdict, state.incumbent)
-        entry = self.workspace.ledger.append("promote", {"candidate": solution.id, "verdict": verdict.hash, "contract": contract.sha256, "replaces": state.incumbent, **gain})
+        entry = self.workspace.ledger.append(
+            "promote", {"candidate": solution.id, "verdict": verdict.hash, "contract": contract.sha256, "replaces": state.incumbent, **gain}
+        )
         views.write_views(self.workspace)
         return _answer(candidate=solution.id, entry=entry.seq, replaces=state.incumbent, **gain)
 
@@ -218,8 +241,10 @@ class Lab:
         against = verdict.body.get("vs_incumbent")
         if incumbent and (verdict.body.get("incumbent") != incumbent or against is None):
             raise Refused("it was verified beside another incumbent: verify it again")
-        if incumbent and against["low"] <= 1.0:
-            raise Refused(f"it is not faster than the incumbent beyond the noise ({against['value']:.3f}x, interval {against['low']:.3f} to {against['high']:.3f})")
+        if incumbent and against is not None and against["low"] <= 1.0:
+            raise Refused(
+                f"it is not faster than the incumbent beyond the noise ({against['value']:.3f}x, interval {against['low']:.3f} to {against['high']:.3f})"
+            )
         return {"vs_baseline": base["value"], "vs_incumbent": against["value"] if against else None}
 
     def audit(self) -> dict[str, Any]:

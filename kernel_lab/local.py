@@ -37,7 +37,9 @@ class Local:
         import torch
 
         if not torch.cuda.is_available():
-            raise MissingBackend("the contract's backend is cuda and no CUDA device is here: run on a GPU machine, or let a person set [backend] kind to http or command")
+            raise MissingBackend(
+                "the contract's backend is cuda and no CUDA device is here: run on a GPU machine, or let a person set [backend] kind to http or command"
+            )
         found = "sm_{}{}".format(*torch.cuda.get_device_capability(0))
         if found != self.contract.arch.rstrip("a"):
             raise MissingBackend(f"the contract is for {self.contract.arch}; the device here is {found} ({torch.cuda.get_device_name(0)})")
@@ -53,8 +55,16 @@ class Local:
         evidence = judge.run()
         for row in evidence.workloads if self.on_gpu else []:
             row["official"] = _status(traces, row["uuid"])
+            row["reference_ms"] = _reference_ms(traces, row["uuid"])
+            row["vs_reference"] = round(row["reference_ms"] / row["latency_ms"], 4) if row["reference_ms"] and row["latency_ms"] else None
         gates = [*judged_gates(evidence, self.contract, candidate), self._sanitizer(candidate, libraries)]
-        extra: dict[str, Any] = {"kernels": evidence.kernels, "seed": evidence.seed, "sandbox": evidence.sandbox, "hidden": evidence.hidden, "traces": traces.get("traces", [])}
+        extra: dict[str, Any] = {
+            "kernels": evidence.kernels,
+            "seed": evidence.seed,
+            "sandbox": evidence.sandbox,
+            "hidden": evidence.hidden,
+            "traces": traces.get("traces", []),
+        }
         self._timer(evidence.kernels, traces, extra)
         return Ran(gates, evidence.workloads, extra)
 
@@ -90,7 +100,11 @@ class Local:
     def _build(self, solution: Solution) -> tuple[bytes, str]:
         with tempfile.TemporaryDirectory(prefix="kernel-lab-") as name:
             folder = Path(name)
-            job = {"definition": read_json(self.contract.folder / "definition.json"), "solution": solution.document, "arch_list": ARCH_LIST[self.contract.arch]}
+            job = {
+                "definition": read_json(self.contract.folder / "definition.json"),
+                "solution": solution.document,
+                "arch_list": ARCH_LIST[self.contract.arch],
+            }
             (folder / "job.json").write_bytes(canonical(job))
             done = self._python("build_worker", [str(folder / "job.json"), str(folder / "out.so")], folder)
             out = folder / "out.so"
@@ -98,8 +112,18 @@ class Local:
 
     def _python(self, module: str, arguments: list[str], folder: Path) -> toolchain.Done:
         """A module of ours in a process with a scrubbed environment and private caches."""
-        fixed = {"HOME": str(folder), "TMPDIR": str(folder), "FIB_CACHE_PATH": str(folder / "fib"), "TRITON_CACHE_DIR": str(folder / "triton"), "LANG": "C.UTF-8"}
-        keep = {name: os.environ[name] for name in ("PATH", "CUDA_HOME", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES") if name in os.environ}
+        fixed = {
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "FIB_CACHE_PATH": str(folder / "fib"),
+            "TRITON_CACHE_DIR": str(folder / "triton"),
+            "LANG": "C.UTF-8",
+        }
+        keep = {
+            name: os.environ[name]
+            for name in ("PATH", "CUDA_HOME", "LD_LIBRARY_PATH", "PYTHONPATH", "CUDA_VISIBLE_DEVICES")
+            if name in os.environ
+        }
         nvcc = toolchain.find("nvcc")
         if nvcc is not None:
             keep["PATH"] = f"{nvcc.parent}:{Path(sys.executable).parent}:{keep.get('PATH', '')}"
@@ -109,7 +133,9 @@ class Local:
         command = [sys.executable, "-m", f"kernel_lab.{module}", *arguments]
         timeout = int(self.contract.evaluation["timeout_s"]) * max(1, len(self.contract.workloads))
         try:
-            done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=timeout)
+            done = subprocess.run(
+                command, env=environ, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=timeout
+            )
         except subprocess.TimeoutExpired:
             return toolchain.Done(124, f"took longer than {timeout} s")
         return toolchain.Done(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))
@@ -119,7 +145,9 @@ class Local:
 
         def official(workload: Any, outputs_of: Any) -> str:
             raw = workload.raw.get("workload", workload.raw)
-            return fib.official_on_cpu(definition, raw, self.contract.dataset, self.contract.evaluation, outputs_of, candidate.passes_outputs)
+            return fib.official_on_cpu(
+                definition, raw, self.contract.dataset, self.contract.evaluation, outputs_of, candidate.passes_outputs
+            )
 
         return official
 
@@ -131,7 +159,10 @@ class Local:
             for place in ("definitions/op", "workloads/op", "solutions/op"):
                 (data / place).mkdir(parents=True)
             shutil.copy(contract.folder / "definition.json", data / "definitions/op/definition.json")
-            rows = [canonical({"definition": contract.definition.name, "workload": item.raw.get("workload", item.raw)}) for item in contract.workloads]
+            rows = [
+                canonical({"definition": contract.definition.name, "workload": item.raw.get("workload", item.raw)})
+                for item in contract.workloads
+            ]
             (data / "workloads/op/workloads.jsonl").write_bytes(b"\n".join(rows) + b"\n")
             (data / "solutions/op/candidate.json").write_bytes(canonical(candidate.document))
             for blob in contract.lock["blobs"]:
@@ -152,13 +183,15 @@ class Local:
         extra["timer"] = f"CUDA events in the child, bounded by the parent's wall clock; scorer: {traces.get('timer', 'not run')}"
         extra["clocks"] = environment.gpu()
         for row in kernels:
-            if row["event_ms"] < BATCH_FLOOR * row["batch_wall_ms"]:
+            if row["batch_event_ms"] < BATCH_FLOOR * row["batch_wall_ms"]:
                 extra["timer_problem"] = (
-                    f"workload {row['workload']}: events say {row['event_ms']:.4f} ms a call, the parent's clock {row['batch_wall_ms']:.4f} ms: "
+                    f"workload {row['workload']}: events say {row['batch_event_ms']:.4f} ms a call, the parent's clock {row['batch_wall_ms']:.4f} ms: "
                     "work runs where the events do not look (another stream, another thread), or the timer was changed"
                 )
             elif row["kernels"] and row["event_ms"] * 1e3 < 0.5 * row["kernel_us"]:
-                extra["timer_problem"] = f"workload {row['workload']}: the kernels took {row['kernel_us']:.1f} us, the events say {row['event_ms'] * 1e3:.1f} us"
+                extra["timer_problem"] = (
+                    f"workload {row['workload']}: the kernels took {row['kernel_us']:.1f} us, the events say {row['event_ms'] * 1e3:.1f} us"
+                )
 
     def _sanitizer(self, candidate: Solution, libraries: dict[str, bytes]) -> Gate:
         """compute-sanitizer's memcheck over one call of each workload, on a GPU."""
@@ -178,3 +211,11 @@ def _status(traces: dict[str, Any], uuid: str) -> str:
         if trace["workload"]["uuid"] == uuid:
             return str(trace["evaluation"]["status"])
     return "no trace: " + str(traces.get("problem", ""))[-300:] if traces.get("problem") else "no trace"
+
+
+def _reference_ms(traces: dict[str, Any], uuid: str) -> float | None:
+    """The scorer's own time of the reference on the device."""
+    for trace in traces.get("traces", []):
+        if trace["workload"]["uuid"] == uuid and trace["evaluation"].get("performance"):
+            return float(trace["evaluation"]["performance"]["reference_latency_ms"])
+    return None

@@ -47,5 +47,7 @@ class Reference:
     def _ordered(self, result: Any) -> list[torch.Tensor]:
         values = self._values(result)
         if len(values) != len(self.definition.outputs):
-            raise Unreadable(f"the reference of {self.definition.name} gives {len(values)} outputs; the definition names {len(self.definition.outputs)}")
+            raise Unreadable(
+                f"the reference of {self.definition.name} gives {len(values)} outputs; the definition names {len(self.definition.outputs)}"
+            )
         return [value.to(dtype_of(tensor.dtype)).contiguous() for value, tensor in zip(values, self.definition.outputs, strict=True)]

@@ -99,7 +99,11 @@ def scan_native(path: str, text: str) -> list[Mark]:
         for pattern, why in rules()["cuda"][tier]:
             for match in list(re.finditer(pattern, clean, re.M))[:3]:
                 found.append(Mark(tier, path, clean.count("\n", 0, match.start()) + 1, match.group(0).strip()[:60], why))
-    found += [Mark("review", path, number, "non-ASCII name", "may read otherwise than it is") for number, line in enumerate(clean.splitlines(), 1) if re.search(r"[^\x00-\x7f]", re.sub(r'"[^"]*"', "", line))]
+    found += [
+        Mark("review", path, number, "non-ASCII name", "may read otherwise than it is")
+        for number, line in enumerate(clean.splitlines(), 1)
+        if re.search(r"[^\x00-\x7f]", re.sub(r'"[^"]*"', "", line))
+    ]
     longest = max((len(match.group(0)) for match in re.finditer(r"\{[^{};]*\}", clean)), default=0)
     if longest > 4000:
         found.append(Mark("review", path, 1, f"a table of {longest} characters", "answers may be written into the source"))

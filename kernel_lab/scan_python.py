@@ -34,6 +34,31 @@ class _Scan:
         self.device_nodes = {id(child) for node in self.jitted for child in ast.walk(node)}
         self.functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
         self.globals = _module_names(tree)
+        self.data_parameters = self._data_parameters()
+
+    def _data_parameters(self) -> dict[str, set[str]]:
+        """{helper function: parameters that some call fills from data}. Functions that are passed around are left out: all of theirs are data."""
+        named = {node.name: node for node in self.tree.body if isinstance(node, ast.FunctionDef) and node.name != self.solution.entry[1]}
+        calls = [
+            node for node in ast.walk(self.tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in named
+        ]
+        heads = {id(call.func) for call in calls}
+        loose = {
+            node.id
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in named and id(node) not in heads
+        }
+        found: dict[str, set[str]] = {name: set() for name in named if name not in loose}
+        self.data_parameters = found
+        for _ in range(4):
+            for function in self.functions:
+                state = _State(self, function)
+                inside = {id(item) for item in ast.walk(function)}
+                for call in calls:
+                    name = call.func.id  # type: ignore[attr-defined]
+                    if id(call) in inside and name in found:
+                        found[name] |= _filled(named[name], call, state)
+        return found
 
     def mark(self, tier: str, node: ast.AST, what: str, why: str) -> Mark:
         return Mark(tier, self.path, getattr(node, "lineno", 1), what[:60], why)
@@ -63,7 +88,11 @@ class _Scan:
                 yield self.mark("hard", node, f"import {name}", hard[found[0]])
             elif above & set(self.rules["library_modules"]):
                 yield self.mark("library", node, f"import {name}", "a library that does the operation")
-            elif name.split(".")[0] not in self.rules["allowed_imports"] and isinstance(node, ast.Import | ast.ImportFrom) and name == names[0]:
+            elif (
+                name.split(".")[0] not in self.rules["allowed_imports"]
+                and isinstance(node, ast.Import | ast.ImportFrom)
+                and name == names[0]
+            ):
                 yield self.mark("review", node, f"import {name}", "not a module that kernels are known to need")
             if isinstance(node, ast.ImportFrom) and name.endswith(".*"):
                 yield self.mark("review", node, f"from {node.module} import *", "hides where names come from")
@@ -106,7 +135,12 @@ class _Scan:
         elif node.attr.startswith("_") and root and node.attr not in ("_scaled_mm",):
             yield self.mark("review", node, f".{node.attr}", "a private name of a library")
         if root == "sys":
-            yield self.mark("review" if node.attr in ("version_info", "maxsize", "float_info") else "hard", node, f"sys.{node.attr}", "reaches the interpreter")
+            yield self.mark(
+                "review" if node.attr in ("version_info", "maxsize", "float_info") else "hard",
+                node,
+                f"sys.{node.attr}",
+                "reaches the interpreter",
+            )
 
     def _root_module(self, node: ast.AST) -> str:
         """Dotted module name that an attribute chain starts from, empty when it is no module."""
@@ -129,7 +163,12 @@ class _Scan:
             targets = node.targets
         elif isinstance(node, ast.With):
             targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
-        for target in (part for item in targets for part in ast.walk(item) if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store | ast.Del)):
+        for target in (
+            part
+            for item in targets
+            for part in ast.walk(item)
+            if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store | ast.Del)
+        ):
             root = self._root_module(target)
             if "backends" in ast.unparse(target):
                 yield self.mark("review", target, ast.unparse(target), "changes how a library computes")
@@ -153,8 +192,18 @@ class _Scan:
         elif isinstance(node, ast.ClassDef):
             bases = " ".join(ast.unparse(base) for base in node.bases)
             if re.search(r"Tensor|Function|Module|Mode|Storage", bases):
-                yield self.mark("hard" if "Tensor" in bases or "Mode" in bases else "review", node, f"class {node.name}({bases})", "changes what tensors do, or puts work off")
-            if any(isinstance(item, ast.FunctionDef) and item.name.startswith("__") and item.name not in ("__init__", "__call__", "__post_init__", "__repr__", "__len__") for item in node.body):
+                yield self.mark(
+                    "hard" if "Tensor" in bases or "Mode" in bases else "review",
+                    node,
+                    f"class {node.name}({bases})",
+                    "changes what tensors do, or puts work off",
+                )
+            if any(
+                isinstance(item, ast.FunctionDef)
+                and item.name.startswith("__")
+                and item.name not in ("__init__", "__call__", "__post_init__", "__repr__", "__len__")
+                for item in node.body
+            ):
                 yield self.mark("review", node, f"class {node.name}", "runs code where none is seen")
         elif isinstance(node, ast.Yield | ast.YieldFrom | ast.Await | ast.AsyncFunctionDef):
             yield self.mark("review", node, type(node).__name__.lower(), "keeps state between calls or puts work off")
@@ -184,13 +233,21 @@ class _Scan:
     def _libraries(self, node: ast.AST) -> Iterator[Mark]:
         if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult):
             yield self.mark("library", node, "@", "a library call that does the operation")
-        if isinstance(node, ast.Attribute) and node.attr in self.rules["library_calls"] and not self._root_module(node).startswith("triton"):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in self.rules["library_calls"]
+            and not self._root_module(node).startswith("triton")
+        ):
             yield self.mark("library", node, f".{node.attr}", "a library call that does the operation")
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             full = f"{self._root_module(node)}.{node.attr}"
             if full in self.rules["library_modules"]:
                 yield self.mark("library", node, full, "a library that does the operation")
-        if isinstance(node, ast.Name) and self.modules.get(node.id, "").rsplit(".", 1)[-1] in self.rules["library_calls"] and self.modules[node.id].startswith("torch"):
+        if (
+            isinstance(node, ast.Name)
+            and self.modules.get(node.id, "").rsplit(".", 1)[-1] in self.rules["library_calls"]
+            and self.modules[node.id].startswith("torch")
+        ):
             yield self.mark("library", node, node.id, "a library call that does the operation")
 
     def _top_level(self) -> Iterator[Mark]:
@@ -233,15 +290,28 @@ def _is_jitted(node: ast.FunctionDef) -> bool:
 
 def _guards_imports(node: ast.Try) -> bool:
     simple = (ast.Import, ast.ImportFrom, ast.Pass)
-    names = all(isinstance(handler.type, ast.Name) and handler.type.id in ("ImportError", "ModuleNotFoundError") for handler in node.handlers)
+    names = all(
+        isinstance(handler.type, ast.Name) and handler.type.id in ("ImportError", "ModuleNotFoundError") for handler in node.handlers
+    )
     bodies = [item for handler in node.handlers for item in handler.body]
     plain = all(isinstance(item, simple) or (isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant)) for item in bodies)
     return names and plain and all(isinstance(item, simple) for item in node.body)
 
 
 def _is_mutable(node: ast.expr) -> bool:
-    plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("float", "int", "tuple", "frozenset", "bool")
+    plain = (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("float", "int", "tuple", "frozenset", "bool")
+    )
     return isinstance(node, ast.List | ast.Dict | ast.Set | ast.Call | ast.ListComp | ast.DictComp) and not plain
+
+
+def _filled(function: ast.FunctionDef, call: ast.Call, state: _State) -> set[str]:
+    """Parameters of `function` that `call` fills with data."""
+    names = [item.arg for item in [*function.args.posonlyargs, *function.args.args]]
+    found = {name for name, value in zip(names, call.args, strict=False) if state.is_data(value)}
+    found |= {word.arg for word in call.keywords if word.arg and state.is_data(word.value)}
+    spread = any(isinstance(value, ast.Starred) for value in call.args) or any(word.arg is None for word in call.keywords)
+    return set(names) if spread or function.args.vararg or function.args.kwarg else found
 
 
 class _State:
@@ -250,10 +320,12 @@ class _State:
     def __init__(self, scan: _Scan, function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
         self.scan, self.function = scan, function
         arguments = function.args
-        self.data = {item.arg for item in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]} - {"self"}
-        self.data |= {item.arg for item in (arguments.vararg, arguments.kwarg) if item}
+        every = {item.arg for item in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]} - {"self"}
+        every |= {item.arg for item in (arguments.vararg, arguments.kwarg) if item}
+        known = scan.data_parameters.get(function.name) if isinstance(function, ast.FunctionDef) and function in scan.tree.body else None
+        self.data = set(every if known is None else known)
         self.body = function.body if isinstance(function.body, list) else [ast.Expr(function.body)]
-        self.local = set(self.data)
+        self.local = set(every)
         self.cached = not isinstance(function, ast.Lambda) and any("cache" in ast.unparse(item) for item in function.decorator_list)
         self.aliases = self._spread()
 
@@ -262,17 +334,29 @@ class _State:
         aliases: set[str] = set()
         for _ in range(2):
             for node in (item for statement in self.body for item in ast.walk(statement)):
-                if not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For) or getattr(node, "value", getattr(node, "iter", None)) is None:
+                if (
+                    not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For)
+                    or getattr(node, "value", getattr(node, "iter", None)) is None
+                ):
                     continue
                 value = node.iter if isinstance(node, ast.For) else node.value
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names = {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+                names = {
+                    part.id
+                    for target in targets
+                    for part in ast.walk(target)
+                    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+                }
                 self.local |= names
                 assert value is not None
                 if self.is_data(value):
                     self.data |= names
                 root = self.scan._root_name(value)
-                if isinstance(value, ast.Name | ast.Subscript | ast.Attribute | ast.Call) and (root in self.scan.globals - self.local or root in aliases) and not self._calls_function(value):
+                if (
+                    isinstance(value, ast.Name | ast.Subscript | ast.Attribute | ast.Call)
+                    and (root in self.scan.globals - self.local or root in aliases)
+                    and not self._calls_function(value)
+                ):
                     aliases |= names
         return aliases
 

@@ -153,13 +153,17 @@ def pack(folder: Path, overrides: dict[str, Any] | None = None) -> Solution:
     if solution.get("description"):
         document["description"] = solution["description"]
     exact = config.get("pack", {})
-    document["spec"] = build if exact else {
-        "language": build.get("language"),
-        "target_hardware": build.get("target_hardware") or (["cpu"] if build.get("language") in ("python", "cpp") else ["cuda"]),
-        "entry_point": build.get("entry_point"),
-        "dependencies": build.get("dependencies", []),
-        "destination_passing_style": build.get("destination_passing_style", True),
-    }
+    document["spec"] = (
+        build
+        if exact
+        else {
+            "language": build.get("language"),
+            "target_hardware": build.get("target_hardware") or (["cpu"] if build.get("language") in ("python", "cpp") else ["cuda"]),
+            "entry_point": build.get("entry_point"),
+            "dependencies": build.get("dependencies", []),
+            "destination_passing_style": build.get("destination_passing_style", True),
+        }
+    )
     if build.get("binding") and not exact:
         document["spec"]["binding"] = build["binding"]
     order = {name: index for index, name in enumerate(exact.get("sources", []))}

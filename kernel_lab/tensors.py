@@ -180,4 +180,6 @@ def poison(place: torch.Tensor, turn: int) -> None:
 
 def same_bytes(left: torch.Tensor, right: torch.Tensor) -> bool:
     """Equal bit by bit: NaN equals NaN, -0 differs from 0."""
-    return torch.equal(left.contiguous().view(-1).view(torch.uint8), right.contiguous().view(-1).view(torch.uint8)) if left.numel() else True
+    return (
+        torch.equal(left.contiguous().view(-1).view(torch.uint8), right.contiguous().view(-1).view(torch.uint8)) if left.numel() else True
+    )

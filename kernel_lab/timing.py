@@ -22,7 +22,13 @@ class Ratio:
         return "faster" if self.low > 1.0 else "slower" if self.high < 1.0 else "same within noise"
 
     def data(self) -> dict[str, Any]:
-        return {"value": round(self.value, 4), "low": round(self.low, 4), "high": round(self.high, 4), "pairs": self.pairs, "verdict": self.verdict}
+        return {
+            "value": round(self.value, 4),
+            "low": round(self.low, 4),
+            "high": round(self.high, 4),
+            "pairs": self.pairs,
+            "verdict": self.verdict,
+        }
 
 
 def paired_ratio(base: list[float], candidate: list[float]) -> Ratio:

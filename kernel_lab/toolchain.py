@@ -63,7 +63,9 @@ def run(command: list[str], folder: Path, timeout_s: float = TIMEOUT_S) -> Done:
     keep = {name: os.environ[name] for name in ("PATH", "CUDA_HOME", "CUDA_PATH") if name in os.environ}
     environment = {**keep, "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
     try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False
+        )
     except subprocess.TimeoutExpired:
         return Done(124, f"{Path(command[0]).name} took longer than {timeout_s:.0f} s")
     return Done(done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace"))

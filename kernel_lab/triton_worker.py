@@ -12,7 +12,6 @@ import types
 from pathlib import Path
 from typing import Any
 
-
 HERE = Path(__file__).parent
 
 
@@ -88,7 +87,7 @@ def _compile_only(triton: Any, arch: str, found: list[dict[str, Any]]) -> None:
             return 0
 
         def get_device_capability(self, device: int = 0) -> tuple[int, int]:
-            return divmod(target.arch, 10)
+            return int(target.arch) // 10, int(target.arch) % 10
 
     driver.set_active(Driver())
     launch = JITFunction.run
@@ -118,7 +117,10 @@ def _registers(kernel: Any) -> int:
     table, size, count = struct.unpack_from("<Q", image, 40)[0], *struct.unpack_from("<HH", image, 58)
     best = 0
     for index in range(count):
-        kind, flags, info = *struct.unpack_from("<IQ", image, table + index * size + 4), struct.unpack_from("<I", image, table + index * size + 44)[0]
+        kind, flags, info = (
+            *struct.unpack_from("<IQ", image, table + index * size + 4),
+            struct.unpack_from("<I", image, table + index * size + 44)[0],
+        )
         if kind == 1 and flags & 0x4:
             best = max(best, info >> 24)
     return best

@@ -73,7 +73,12 @@ def _compile_gate(candidate: Solution, contract: Contract) -> Gate:
         return Gate("compile", "fail", f"{found['stage']}: {first['file']}:{first['line']}: {first['text']}", found["log"])
     paths = [name for name, used in found["paths"].items() if used]
     facts = {key: found[key] for key in ("stage", "registers", "spills", "shared_bytes", "stack_bytes", "code_sha256")}
-    return Gate("compile", "pass", found["note"] or f"{found['stage']}; hardware paths used: {', '.join(paths) or 'none of the named ones'}", [{**facts, "paths": paths}])
+    return Gate(
+        "compile",
+        "pass",
+        found["note"] or f"{found['stage']}; hardware paths used: {', '.join(paths) or 'none of the named ones'}",
+        [{**facts, "paths": paths}],
+    )
 
 
 def _timer_gate(contract: Contract, before: Clocks, extra: dict[str, Any]) -> Gate:
@@ -118,7 +123,13 @@ def _slim(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _versions(contract: Contract) -> dict[str, Any]:
-    return {"judge": environment.judge_digest(), "versions": environment.versions(), "scorer": environment.scorer(), "device": environment.gpu() or {"name": "cpu"}, "backend": contract.backend}
+    return {
+        "judge": environment.judge_digest(),
+        "versions": environment.versions(),
+        "scorer": environment.scorer(),
+        "device": environment.gpu() or {"name": "cpu"},
+        "backend": contract.backend,
+    }
 
 
 def _write(
@@ -126,8 +137,22 @@ def _write(
     extra: dict[str, Any], marks: list[Mark],
 ) -> dict[str, Any]:  # fmt: skip
     verdict = verdict_of(gates)
-    facts = {"candidate": candidate.id, "name": candidate.name, "contract": contract.sha256, "baseline": contract.baseline.id, "incumbent": incumbent}
-    document = {**facts, "verdict": verdict, "gates": [gate.data() for gate in gates], "workloads": rows, "marks": [mark.data() for mark in marks][:60], **_versions(contract), **extra}
+    facts = {
+        "candidate": candidate.id,
+        "name": candidate.name,
+        "contract": contract.sha256,
+        "baseline": contract.baseline.id,
+        "incumbent": incumbent,
+    }
+    document = {
+        **facts,
+        "verdict": verdict,
+        "gates": [gate.data() for gate in gates],
+        "workloads": rows,
+        "marks": [mark.data() for mark in marks][:60],
+        **_versions(contract),
+        **extra,
+    }
     path, digest = workspace.keep_run("verdict", _finite(document))
     body = {
         **facts, "verdict": verdict, "failed": [gate.name for gate in gates if gate.outcome in ("fail", "review")], "evidence": path, "evidence_sha256": digest,
@@ -175,7 +200,16 @@ def score(workspace: Workspace, candidate: Solution, progress: Progress | None =
     path, digest = workspace.keep_run("score", _finite(document))
     slim = [_slim(row) for row in rows]
     timer = (ran.extra.get("timer") if ran else None) or contract.lock["timer"]
-    body = {"candidate": candidate.id, "name": candidate.name, "contract": contract.sha256, "timer": timer, "rows": slim, "resumed": len(done), "evidence": path, "evidence_sha256": digest}
+    body = {
+        "candidate": candidate.id,
+        "name": candidate.name,
+        "contract": contract.sha256,
+        "timer": timer,
+        "rows": slim,
+        "resumed": len(done),
+        "evidence": path,
+        "evidence_sha256": digest,
+    }
     workspace.ledger.append("score", _finite(body))
     views.write_views(workspace)
     complete = len(rows) == len(contract.lock["workloads"]["uuids"]) and all(row["status"] == "PASSED" for row in rows)
@@ -193,6 +227,10 @@ def _partial(entries: list[Entry], candidate: Solution, contract: Contract) -> d
     for entry in entries:
         if entry.kind == "score" and entry.body["candidate"] == candidate.id:
             found.clear()
-        elif entry.kind == "partial" and (entry.body["candidate"], entry.body["contract"], entry.body["judge"]) == (candidate.id, contract.sha256, judge):
+        elif entry.kind == "partial" and (entry.body["candidate"], entry.body["contract"], entry.body["judge"]) == (
+            candidate.id,
+            contract.sha256,
+            judge,
+        ):
             found[str(entry.body["row"]["uuid"])] = entry.body["row"]
     return found

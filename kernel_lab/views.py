@@ -31,7 +31,12 @@ class State:
             if entry.kind == "promote" and entry.body["contract"] == contract:
                 incumbent = str(entry.body["candidate"])
             if entry.kind == "verdict" and entry.body["contract"] == contract:
-                last = {"candidate": entry.body["candidate"], "verdict": entry.body["verdict"], "entry": entry.seq, "failed": entry.body["failed"]}
+                last = {
+                    "candidate": entry.body["candidate"],
+                    "verdict": entry.body["verdict"],
+                    "entry": entry.seq,
+                    "failed": entry.body["failed"],
+                }
                 passed = str(entry.body["candidate"]) if entry.body["verdict"] == "pass" else passed
         return cls(tuple(seen), incumbent, passed, last)
 
@@ -42,11 +47,24 @@ def history(entries: list[Entry]) -> list[dict[str, Any]]:
     for entry in entries:
         if "candidate" not in entry.body:
             continue
-        blank = {"candidate": entry.body["candidate"], "name": "", "parents": [], "verdict": None, "failed": [], "vs_baseline": None, "promoted": False, "notes": [], "lessons": [], "first_seen": _day(entry.time_s)}
+        blank = {
+            "candidate": entry.body["candidate"],
+            "name": "",
+            "parents": [],
+            "verdict": None,
+            "failed": [],
+            "vs_baseline": None,
+            "promoted": False,
+            "notes": [],
+            "lessons": [],
+            "first_seen": _day(entry.time_s),
+        }
         row = rows.setdefault(str(entry.body["candidate"]), blank)
         row["name"] = entry.body.get("name") or row["name"]
         if entry.kind == "verdict":
-            row.update(verdict=entry.body["verdict"], failed=entry.body["failed"], vs_baseline=(entry.body.get("vs_baseline") or {}).get("value"))
+            row.update(
+                verdict=entry.body["verdict"], failed=entry.body["failed"], vs_baseline=(entry.body.get("vs_baseline") or {}).get("value")
+            )
         elif entry.kind == "promote":
             row["promoted"] = True
         elif entry.kind == "record":
@@ -80,12 +98,25 @@ def _benchmark(entries: list[Entry]) -> str:
     for entry in entries:
         if entry.kind in ("score", "verdict"):
             for row in entry.body.get("rows", []):
-                table.writerow({"entry": entry.seq, "kind": entry.kind, "candidate": entry.body["candidate"], **{key: row.get(key) for key in keys[3:]}})
+                table.writerow(
+                    {
+                        "entry": entry.seq,
+                        "kind": entry.kind,
+                        "candidate": entry.body["candidate"],
+                        **{key: row.get(key) for key in keys[3:]},
+                    }
+                )
     return out.getvalue()
 
 
 def _lineage(rows: list[dict[str, Any]]) -> str:
-    lines = ["# Lineage", "Written from the ledger by `kernel-lab log`; edits are lost.", "", "| candidate | parents | verdict | vs baseline | lesson |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "# Lineage",
+        "Written from the ledger by `kernel-lab log`; edits are lost.",
+        "",
+        "| candidate | parents | verdict | vs baseline | lesson |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for row in rows:
         parents = ", ".join(parent[:12] for parent in row["parents"]) or "-"
         ratio = f"{row['vs_baseline']:.3f}x" if row["vs_baseline"] else "-"
@@ -97,4 +128,6 @@ def _lineage(rows: list[dict[str, Any]]) -> str:
 
 def _cell(text: str) -> str:
     """Text of a candidate's writer in a table cell: data, so no markup of its own."""
-    return "".join(char for char in text.replace("|", "/").replace("`", "'").replace("<", "(").replace("\n", " ") if char.isprintable())[:200]
+    return "".join(char for char in text.replace("|", "/").replace("`", "'").replace("<", "(").replace("\n", " ") if char.isprintable())[
+        :200
+    ]

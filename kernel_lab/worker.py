@@ -156,6 +156,7 @@ class _Worker:
         answer: dict[str, Any] = {}
         if self._on_gpu:
             begin, end = self._event(enable_timing=True), self._event(enable_timing=True)
+            self._flush.zero_()  # keeps the device busy while the launches are queued: the events then see the device, not Python
             begin.record()
         if passes_outputs:
             run(*self._inputs, *self._outputs)

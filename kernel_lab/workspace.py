@@ -95,7 +95,9 @@ class Workspace:
                 return read_solution(inside)
             raise NotFound(f"{text} does not exist; give a packed solution.json or a candidate's id (`kernel-lab log` lists them)")
         if len(text) < MIN_PREFIX or not all(char in "0123456789abcdef" for char in text):
-            raise BadInput(f"{text!r} is no candidate: give an id (at least {MIN_PREFIX} hexadecimal characters) or a path to a solution.json")
+            raise BadInput(
+                f"{text!r} is no candidate: give an id (at least {MIN_PREFIX} hexadecimal characters) or a path to a solution.json"
+            )
         found = sorted(self.candidates.glob(f"{text}*.json"))
         if len(found) != 1:
             raise NotFound(f"{len(found)} candidates begin with {text}; `kernel-lab log` lists them")

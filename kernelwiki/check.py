@@ -11,10 +11,11 @@ from kernelwiki.errors import CorpusUnreadable, NotFound
 from kernelwiki.home import Places
 from kernelwiki.model import Record, Term
 from kernelwiki.page_check import ARCH, check_page, uncited_claims
-from kernelwiki.pages import page_files, page_id
+from kernelwiki.pages import page_files, page_id, read_pages
 from kernelwiki.problems import Problem
-from kernelwiki.sources import Library, read_sheet, sheet_files
-from kernelwiki.summaries import summary_files
+from kernelwiki.sheets import read_sheet, sheet_files
+from kernelwiki.sources import Library
+from kernelwiki.summaries import read_summaries, summary_files
 from kernelwiki.summary_check import check_summaries, check_summary_file
 
 __all__ = ["Problem", "check_corpus", "check_page", "check_pages", "check_record", "uncited_claims"]
@@ -28,18 +29,18 @@ def check_corpus(places: Places) -> list[Problem]:
     terms, vocabulary_problems = _read_vocabulary(places.vocabulary)
     problems += vocabulary_problems
     problems += _check_questions(places, records)
-    problems += _check_sheets(places.corpus / "sources")
+    problems += _check_sheets(places.sources)
     library = Library(places.corpus, records, {term.id: term for term in terms})
     known_pages = {page_id(path) for path in page_files(places.pages)}
     for path in page_files(places.pages):
         problems += check_page(path, library, known_pages)
-    return [*problems, *check_summaries(places.corpus / "summaries", library)]
+    return [*problems, *check_summaries(places.summaries, library)]
 
 
 def check_pages(places: Places, names: Sequence[str]) -> list[Problem]:
     """Problems of what `names` names only: pages (ids or files) and summary files; raises NotFound for a name that is neither."""
     files = {page_id(path): path for path in page_files(places.pages)}
-    summaries = {path.name: path for path in summary_files(places.corpus / "summaries")}
+    summaries = {path.name: path for path in summary_files(places.summaries)}
     wanted, wanted_summaries = [], []
     for name in names:
         path = Path(name)
@@ -62,6 +63,24 @@ def check_pages(places: Places, names: Sequence[str]) -> list[Problem]:
     for path in wanted_summaries:
         problems += check_summary_file(path, library)
     return [*problems, *vocabulary_problems]
+
+
+def check_snippets(places: Places, names: Sequence[str] = ()) -> list[Problem]:
+    """Problems of the compiled code of all pages, or of the pages `names`; raises MissingDependency without a compiler."""
+    from kernelwiki.snippets import check_compiled
+
+    wanted = {page_id(Path(name)) if name.endswith(".md") else name for name in names}
+    pages = [page for page in read_pages(places.pages) if not wanted or page.id in wanted]
+    return check_compiled(pages, places.home / "snippets")
+
+
+def check_facts(places: Places, upstream: Path) -> list[Problem]:
+    """Facts of pages and summaries that the pull requests below `upstream` (the form of `kwiki ingest records`) do not hold."""
+    from kernelwiki.records import read_records
+    from kernelwiki.upstream import check_upstream
+
+    records = {record.id: record for record in read_records(places.records)}
+    return list(check_upstream(read_pages(places.pages), read_summaries(places.summaries).values(), records, upstream))
 
 
 def _check_sheets(folder: Path) -> Iterator[Problem]:

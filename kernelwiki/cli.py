@@ -125,27 +125,35 @@ def list_(terms: bool, repo: str | None, limit: int, offset: int, as_json: bool)
 
 
 @cli.command(epilog=EPILOG)
+@click.option("--coverage", is_flag=True, help="What has no page yet: findings, terms, contest operators; what no page cites.")
 @_json
-def stats(as_json: bool) -> None:
+def stats(coverage: bool, as_json: bool) -> None:
     """Count what the knowledge base holds, with the cut-off date of each repository."""
     from kernelwiki.show import stats_text
+    from kernelwiki.stats import coverage_report, coverage_text
     from kernelwiki.stats import stats as count
 
-    data = count(_open())
-    _print(as_json, lambda: data, lambda: stats_text(data))
+    data = coverage_report() if coverage else count(_open())
+    _print(as_json, lambda: data, lambda: coverage_text(data) if coverage else stats_text(data))
 
 
 @cli.command(epilog=EPILOG)
 @click.argument("pages", nargs=-1, metavar="[PAGE]...")
+@click.option("--snippets", is_flag=True, help="Compile the CUDA code of the pages with nvcc and look for the instructions it promises.")
+@click.option("--upstream", type=click.Path(exists=True, file_okay=False), help="Prove the facts against the pull requests of this folder.")
 @_json
-def check(pages: tuple[str, ...], as_json: bool) -> None:
+def check(pages: tuple[str, ...], snippets: bool, upstream: str | None, as_json: bool) -> None:
     """Check schema, links, sources, citations, grounding, vocabulary and evidence of the corpus, or of the PAGEs (id or file) only."""
     from dataclasses import asdict
+    from pathlib import Path
 
-    from kernelwiki.check import check_corpus, check_pages
+    from kernelwiki.check import check_corpus, check_facts, check_pages, check_snippets
     from kernelwiki.home import find_places
 
-    problems = check_pages(find_places(), pages) if pages else check_corpus(find_places())
+    places = find_places()
+    problems = check_pages(places, pages) if pages else check_corpus(places)
+    problems += check_snippets(places, pages) if snippets else []
+    problems += check_facts(places, Path(upstream)) if upstream else []
     lines = [f"{problem.rule}: {problem.where}: {problem.message}" for problem in problems]
     _print(
         as_json,
@@ -214,6 +222,54 @@ def path(as_json: bool) -> None:
 
     folder = str(find_places().indexes)
     _print(as_json, lambda: {"path": folder}, lambda: folder)
+
+
+@cli.group()
+def skill() -> None:
+    """The Agent Skill in Claude Code (~/.claude/skills) and Codex (~/.agents/skills)."""
+
+
+_clients = click.option("--client", "clients", multiple=True, type=click.Choice(["claude", "codex"]), help="Only this client; may repeat.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Say what would happen, write nothing.")
+
+
+def _print_places(as_json: bool, places: Any) -> None:
+    rows = [{"client": place.client, "path": str(place.path), "state": place.state, "detail": place.detail} for place in places]
+    text = "\n".join(f"{row['client']:7} {row['state']:9} {row['path']}  {row['detail']}".rstrip() for row in rows)
+    _print(as_json, lambda: {"places": rows}, lambda: text)
+
+
+@skill.command(epilog=EPILOG)
+@_clients
+@click.option("--copy", is_flag=True, help="Copy instead of linking to this checkout (a wheel always copies).")
+@_dry_run
+@_json
+def install(clients: tuple[str, ...], copy: bool, dry_run: bool, as_json: bool) -> None:
+    """Install or update the skill; never touches files that are not ours."""
+    from kernelwiki import skill as skills
+
+    _print_places(as_json, skills.install(clients, copy=copy, dry_run=dry_run))
+
+
+@skill.command("status", epilog=EPILOG)
+@_clients
+@_json
+def skill_status(clients: tuple[str, ...], as_json: bool) -> None:
+    """Say where the skill is installed and whether it is current."""
+    from kernelwiki import skill as skills
+
+    _print_places(as_json, skills.status(clients))
+
+
+@skill.command(epilog=EPILOG)
+@_clients
+@_dry_run
+@_json
+def uninstall(clients: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Remove our link or copy; files that you changed or added stay."""
+    from kernelwiki import skill as skills
+
+    _print_places(as_json, skills.uninstall(clients, dry_run=dry_run))
 
 
 def main() -> None:

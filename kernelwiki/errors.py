@@ -1,6 +1,7 @@
 """Errors of the knowledge base. Each message says what was wrong, what is valid and what to run next.
 
 KernelWikiError
+├── SkillConflict       something of the user's where a skill should go     exit 1
 ├── NotFound            an id that names nothing                            exit 3
 ├── BadQuery            a filter or argument that no search can have        exit 2
 ├── CorpusUnreadable    a record, page or vocabulary file that is broken    exit 4
@@ -28,6 +29,10 @@ class NotFound(KernelWikiError):
     def __init__(self, message: str, nearest: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.nearest = tuple(nearest)
+
+
+class SkillConflict(KernelWikiError):
+    """Files that are not ours, or that the user changed, stand where a skill is to be installed."""
 
 
 class BadQuery(KernelWikiError):

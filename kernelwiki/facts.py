@@ -26,6 +26,7 @@ _BACKTICKS = re.compile(r"`+([^`]+)`+")
 _EDGE = re.compile(r"^[.:]+|[.:,;]+$")
 _SM = re.compile(r"(?<![a-z])(?:sm|compute)_?(\d{2,3})[af]?(?!\d)", re.IGNORECASE)
 _GFX = re.compile(r"gfx[0-9a-f]{3,4}", re.IGNORECASE)
+_ARCH_NAME = re.compile(r"(?:sm|compute)_?\d+[af]?|gfx\w+|[a-z]+\d+[a-z]*", re.IGNORECASE)
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
 
 
@@ -33,29 +34,30 @@ LEAD_WORDS = 3
 
 
 @lru_cache(maxsize=1)
-def _tables() -> Mapping[str, Any]:
+def tables() -> Mapping[str, Any]:
+    """The word lists of the grounding check (`grounding.yaml`)."""
     data: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("grounding.yaml").read_text(encoding="utf-8"))
     return data
 
 
 @lru_cache(maxsize=1)
 def _products() -> frozenset[str]:
-    return frozenset(str(name).lower() for name in _tables()["products"])
+    return frozenset(str(name).lower() for name in tables()["products"])
 
 
 @lru_cache(maxsize=1)
 def _units() -> frozenset[str]:
-    return frozenset(str(name) for name in _tables()["units"])
+    return frozenset(str(name) for name in tables()["units"])
 
 
 @lru_cache(maxsize=1)
 def _number_words() -> Mapping[str, str]:
-    return {str(word): str(value) for word, value in _tables()["number_words"].items()}
+    return {str(word): str(value) for word, value in tables()["number_words"].items()}
 
 
 @lru_cache(maxsize=1)
 def _chips() -> tuple[tuple[re.Pattern[str], str], ...]:
-    rows = _tables()["archs"].items()
+    rows = tables()["archs"].items()
     return tuple((re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE), arch) for arch, names in rows for name in names)
 
 
@@ -68,11 +70,16 @@ def archs_in(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Item:
-    """One unit of a text: as written, and in the form that is compared. Words are soft, a break ends a clause, the rest must be supported."""
+    """One unit of a text: as written, and in the form that is compared. Words are soft, a break ends a clause; the rest needs support."""
 
     kind: ItemKind
     text: str
     form: str
+
+
+def is_arch(item: Item) -> bool:
+    """Whether an item names an architecture or a chip: `sm_100a`, `gfx950`, `H200`."""
+    return item.kind == "name" and bool(archs_in(item.text)) and bool(_ARCH_NAME.fullmatch(item.text))
 
 
 def name_form(name: str) -> str:
@@ -178,7 +185,8 @@ class FactLine:
 
     A loose line (title, path or name of a pull request) supports a name without further context. A rival line may say that a token of a
     sentence is wrong, because the sentence is otherwise about that line. `subject` names what all lines of the source are about, `fact`
-    is the whole fact that the line is a clause of.
+    is the whole fact that the line is a clause of. Numbers of a line that is not `numbered` (paths, code names) support nothing, and
+    architectures of one that does not name its architecture (a path of a pull request for several).
     """
 
     key: str
@@ -187,6 +195,8 @@ class FactLine:
     rival: bool = False
     subject: str = ""
     fact: str = ""
+    numbered: bool = True
+    names_arch: bool = True
 
     @cached_property
     def items(self) -> tuple[frozenset[str], ...]:
@@ -219,20 +229,38 @@ class FactLine:
 
     def holds(self, item: Item) -> bool:
         """Whether the line has the item: the number, the name (whole, or all its pieces), an architecture by any of its names."""
-        if item.form in self.forms or (item.kind == "name" and item.form.rstrip("s") in self.forms):
+        if item.kind == "number":
+            return item.form in self.forms and (self.numbered or not self.loose)
+        if item.form in self.forms:
             return True
-        if item.kind != "name":
+        return item.kind == "name" and (self._holds_arch(item) if is_arch(item) else self._holds_name(item.form, item.text))
+
+    def _holds_arch(self, item: Item) -> bool:
+        """An architecture by another name; `sm_100a` is not meant by a line that says `sm_100f`."""
+        if not self.names_arch or not archs_in(item.text) & self.archs:
             return False
-        if "*" in item.form:
-            return any(form.startswith(item.form.split("*", 1)[0]) for form in self.forms)
-        named = archs_in(item.text)
-        if named and re.fullmatch(r"(?i)(sm|compute)_?\d+[af]?|gfx\w+|[a-z]+\d+[a-z]*", item.text):
-            return bool(named & self.archs) and not (item.form[-1] in "af" and f"{item.form[:-1]}{'fa'['af'.index(item.form[-1])]}" in self.forms)
-        scoped = _SCOPED.search(item.form)
-        if scoped and scoped.group(1) in self.forms:
+        other = {"a": "f", "f": "a"}.get(item.form[-1])
+        return not (other and item.form[:-1] + other in self.forms)
+
+    def _holds_name(self, form: str, text: str) -> bool:
+        if form.rstrip("s") in self.forms:
             return True
-        pieces = [piece for piece in re.split(r"\.|::|->|-", item.form) if piece]
-        return len(pieces) > 1 and all(piece in self.forms for piece in pieces)
+        if "*" in form:
+            return any(held.startswith(form.split("*", 1)[0]) for held in self.forms)
+        scoped = _SCOPED.search(form)
+        if (scoped and scoped.group(1) in self.forms) or any(pattern.fullmatch(text.lower()) for pattern in _patterns(self.text)):
+            return True
+        *pieces, last = [piece for piece in re.split(r"\.|::|->|-", form) if piece] or [""]
+        known = self.forms | (FactLine(self.key, self.subject).forms if self.subject else frozenset())
+        return bool(pieces) and last in self.forms and all(piece in known for piece in pieces)
+
+
+@lru_cache(maxsize=50_000)
+def _patterns(text: str) -> tuple[re.Pattern[str], ...]:
+    """Names of a line with a gap (`smsp__warps_issue_stalled_<reason>.ratio`, `sm__ops_*`) as patterns of the names that they stand for."""
+    gapped = re.findall(r"[\w.]*(?:<\w+>|\w\*)[\w.<>*]*", text.lower()) if "<" in text or "*" in text else []
+    names = [re.split(r"<\w+>|\*", name) for name in gapped]
+    return tuple(re.compile(r"\w+".join(re.escape(piece) for piece in pieces)) for pieces in names if len(max(pieces, key=len)) > 4)
 
 
 @lru_cache(maxsize=100_000)

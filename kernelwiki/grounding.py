@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kernelwiki.facts import FactLine, Item, items_of, name_parts
+from kernelwiki.facts import FactLine, Item, is_arch, items_of, name_parts
 
 REACH = 6  # items on each side of a token in the sentence that count as what is said about it
 FADE = 0.3  # how much less an item counts with each place that it is further away
 NEAR = 4  # a name that stands twice within so many items is an enumeration that repeats itself
 SHORT_CLAUSE = 3  # a clause of fewer items says too little: the whole sentence counts
 AMPLE = 0.6  # so much shared context is enough among the clauses of one fact
-MARGIN = 0.7  # by how much (in items beside the token) another line may match better before the token is held to be wrong
+MARGIN = 0.5  # by how much (in items beside the token) another line may match better before the token is held to be wrong
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,31 @@ def _unsupported(items: Sequence[Item], place: int, lines: Sequence[FactLine], c
             f"is in no fact of the cited sources ({keys})",
             "add the fact to the sheet or to the source's `facts` if you read it there; else cite another source or drop it",
         )
-    if any(line.loose and item.kind == "name" for line in holding):
+    if item.kind == "name" and any(line.loose for line in holding) and not is_arch(item):
         return None
     meaning = [line for line in lines if line in holding or line.may_mean(item)]
     others = [line for line in lines if line.rival and line not in meaning]
     around = _around(items, place)
-    return _out_of_place(around, meaning, others) or _other_piece(item, around, holding) or _too_often(item, items, holding)
+    return (
+        _out_of_place(around, meaning, others)
+        or _other_piece(item, around, holding)
+        or _odd_number(item, items, holding, others)
+        or _too_often(item, items, holding)
+    )
+
+
+def _odd_number(item: Item, items: Sequence[Item], holding: Sequence[FactLine], others: Sequence[FactLine]) -> tuple[str, str] | None:
+    """A number that is missing in a fact which has all other numbers of the sentence, while no fact that has it has them all."""
+    rest = {other for other in items if other.kind == "number" and other.form != item.form}
+    if item.kind != "number" or len(rest) < 2 or any(all(line.holds(other) for other in rest) for line in holding):
+        return None
+    complete = next((line for line in others if all(line.holds(other) for other in rest)), None)
+    if complete is None:
+        return None
+    return (
+        f"is missing in the fact that has the other numbers: {complete.text[:140]!r}",
+        "correct the number, or write one sentence a fact",
+    )
 
 
 def _other_piece(item: Item, around: Mapping[Item, float], holding: Sequence[FactLine]) -> tuple[str, str] | None:
@@ -87,7 +106,7 @@ def _out_of_place(around: Mapping[Item, float], holding: Sequence[FactLine], oth
         return None
     best = max(holding, key=lambda line: _shared(around, line))
     score = _shared(around, best)
-    if score == 0 and len(best.items) > 2:
+    if score == 0 and len(best.items) > (2 if best.rival else 4):
         return (
             f"stands only in facts about something else, such as {best.text[:100]!r}",
             "write the fact as one line that names its subject and this value, or cite the line's source",
@@ -106,14 +125,21 @@ def _out_of_place(around: Mapping[Item, float], holding: Sequence[FactLine], oth
 def _too_often(item: Item, items: Sequence[Item], holding: Sequence[FactLine]) -> tuple[str, str] | None:
     """A number or name that the sentence has more often than the facts that hold it: one of its places is probably another one's."""
     places = [at for at, other in enumerate(items) if other.form == item.form and other.kind == item.kind]
-    if item.kind == "name":
-        near = any(after - before <= NEAR for before, after in pairwise(places))
-        seen = max(line.count(item.form) for line in holding) if near else len(places)
+    near = any(after - before <= NEAR for before, after in pairwise(places))
+    if is_arch(item) and near:
+        seen = 1
+    elif near:
+        seen = max(line.count(item.form) for line in holding)
+    elif item.kind == "number" and not any(line.loose for line in holding):
+        seen = sum(line.count(item.form) for line in holding)
     else:
-        seen = sum(line.count(item.form) for line in holding) if not any(line.loose for line in holding) else len(places)
+        seen = len(places)
     if seen >= len(places):
         return None
-    return (f"stands {len(places)} times in the sentence and {seen} times in the cited facts", "correct the place that is wrong, or name it once")
+    return (
+        f"stands {len(places)} times in the sentence and {seen} times in the cited facts",
+        "correct the place that is wrong, or name it once",
+    )
 
 
 def _around(items: Sequence[Item], place: int) -> dict[Item, float]:

@@ -30,7 +30,7 @@ def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hi
     places = [locator(record, item) for item in chosen]
     if said and said.path:
         text = _cut(said.text)
-        places.insert(0, Locator(said.path, record.merge_sha, record.blob_url(said.path, said.line), said.line, text))
+        places.insert(0, Locator(said.path, record.line_sha, record.blob_url(said.path, said.line), said.line, text))
     return Hit(
         id=record.id,
         kind="pr",
@@ -120,7 +120,7 @@ _KIND_ORDER = {
 def locator(record: Record, item: Evidence) -> Locator:
     """Where a reader finds a piece of evidence."""
     path = item.path or ""
-    return Locator(path, record.merge_sha, record.blob_url(path, item.line), item.line, item.name)
+    return Locator(path, record.line_sha, record.blob_url(path, item.line), item.line, item.name)
 
 
 def _cut(text: str) -> str:

@@ -61,6 +61,11 @@ class Places:
         return self.corpus / "pages"
 
     @property
+    def sources(self) -> Path:
+        """Document sheets: what pages cite of official documents."""
+        return self.corpus / "sources"
+
+    @property
     def vocabulary(self) -> Path:
         return self.corpus / "vocabulary"
 

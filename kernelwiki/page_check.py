@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,14 +18,15 @@ from kernelwiki.model import Page, Performance, Section, Source, SourceKind
 from kernelwiki.pages import KINDS, page_id, read_source, sections, split_front_matter, without_code
 from kernelwiki.problems import Problem
 from kernelwiki.references import references
+from kernelwiki.snippets import check_form, snippets_of
 from kernelwiki.sources import Library, playbook_lines
 from kernelwiki.statements import Statement, statements_of, states_a_fact
 
 MAX_WORDS = 1_800
 MAX_SECTION = 8_000
 MAX_LINE = 50_000  # longer than any file of the corpus
+_MEASURED = re.compile(r"(\d[\d.,]*)\s?(?:[TGP]FLOPS?(?:/s)?|[TGM]B/s|µs|us|ms)\b|(\d[\d.]*)x (?:faster|slower)")
 ARCH = re.compile(r"^(sm\d{2,3}|gfx[0-9a-f]{3,4})$")
-_FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.S | re.M)
 
 
 class SourceForm(BaseModel):
@@ -143,9 +145,11 @@ def _check_form(page: Page, path: Path, library: Library) -> Iterator[Problem]:
         yield Problem("source", page.id, "two sources have the same key")
     if not page.sections:
         yield Problem("schema", page.id, "a page needs at least one `## ` section")
-    has_code = any(language == "cuda" for part in page.sections for language, _, _ in _FENCE.findall(part.text))
-    if (page.snippets != "none") and not has_code:
+    fences = snippets_of(page)
+    if page.snippets != "none" and not any(fence.language == "cuda" for fence in fences):
         yield Problem("snippet", page.id, f"snippets: {page.snippets}, but there is no cuda fence; say none")
+    for fence in fences:
+        yield from check_form(fence)
 
 
 def _check_source(name: str, source: Source, library: Library) -> Iterator[Problem]:
@@ -159,7 +163,9 @@ def _check_source(name: str, source: Source, library: Library) -> Iterator[Probl
     if source.kind not in ("pr", "evidence") or record is None:
         return
     if not re.search(rf"(?<!\d){record.number}(?!\d)", source.key):
-        yield Problem("source", name, f"key {source.key} does not have the number of {source.id}: call it {record.short_repo.lower()}-{record.number}")
+        yield Problem(
+            "source", name, f"key {source.key} does not have the number of {source.id}: call it {record.short_repo.lower()}-{record.number}"
+        )
     if source.kind == "evidence":
         if source.sha != record.merge_sha:
             yield Problem("source", name, f"{source.key}: {source.sha[:12]} is not the merge SHA of {source.id} ({record.merge_sha})")
@@ -221,7 +227,7 @@ def uncited_claims(text: str) -> list[str]:
 
 def check_grounding(page: Page, library: Library) -> Iterator[Problem]:
     """Problems of the page's facts: tokens of sentences, headings, title and symptoms that no cited source supports; archs nobody names."""
-    code = "\n".join(text for part in page.sections for _, _, text in _FENCE.findall(part.text))
+    code = "\n".join(fence.code for fence in snippets_of(page))
     lines: dict[str, list[FactLine]] = {}
     for source in page.sources:
         try:
@@ -246,13 +252,30 @@ def check_grounding(page: Page, library: Library) -> Iterator[Problem]:
     for text in (page.title, *page.symptoms):
         for item in ungrounded(text, loosely, list(requests.values())):
             yield Problem("grounding", page.id, item.message)
+    yield from _check_performance(page, lines)
+    yield from _check_archs(page)
+
+
+def _check_performance(page: Page, lines: Mapping[str, list[FactLine]]) -> Iterator[Problem]:
+    """Measured numbers: each is grounded in its source, and each one in the text stands in the list with gpu, type and shape."""
     for row in page.performance:
         if row.source not in lines:
             yield Problem("performance", page.id, f"source {row.source} of {row.metric} {row.value} is not among the sources")
             continue
         for item in ungrounded(" ".join((row.gpu, row.dtype, row.shape, row.metric, row.value)), lines[row.source]):
             yield Problem("performance", page.id, item.message)
-    yield from _check_archs(page, code)
+    listed = " ".join(row.value for row in page.performance)
+    requests = {source.key for source in page.sources if source.kind in ("pr", "evidence", "run")}
+    for part in page.sections:
+        for statement in statements_of(part.text):
+            for number in _measured(statement.text) if requests & set(statement.keys) else ():
+                if number not in listed:
+                    told = f"{number} is a measured number: give it gpu, dtype, shape, metric, value, source in `performance`, or drop it"
+                    yield Problem("performance", f"{page.id}#{part.slug}", f"{told} | {statement.text[:160]}")
+
+
+def _measured(text: str) -> list[str]:
+    return [first or second for first, second in _MEASURED.findall(text)]
 
 
 def _with_inherited_keys(part: Section) -> Iterator[Statement]:
@@ -265,14 +288,21 @@ def _with_inherited_keys(part: Section) -> Iterator[Statement]:
     yield Statement(part.heading, part.citations, kind="heading")
 
 
-def _check_archs(page: Page, code: str) -> Iterator[Problem]:
-    infos = " ".join(info for part in page.sections for _, info, _ in _FENCE.findall(part.text))
-    named = archs_in(" ".join([infos, page.title, *(without_code(part.text) for part in page.sections)]))
+def _check_archs(page: Page) -> Iterator[Problem]:
+    snippets = archs_in(" ".join(fence.info for fence in snippets_of(page)))
+    texts = [page.title, *(statement.text for part in page.sections for statement in statements_of(part.text))]
+    named = Counter(arch for text in texts for arch in archs_in(text))
     for arch in page.archs:
-        if arch not in named:
+        if not named[arch] and arch not in snippets:
             yield Problem(
                 "arch", page.id, f"{arch} is in archs, but no sentence or snippet names it: say what holds there, or leave it out"
             )
+    for arch in sorted(snippets - set(page.archs)):
+        yield Problem("arch", page.id, f"a snippet is for {arch}, which is not in archs: add it")
+    least = min((named[arch] for arch in page.archs if arch not in snippets), default=0)
+    for arch in sorted(set(named) - set(page.archs) - snippets):
+        if page.archs and named[arch] > max(least, 1):
+            yield Problem("arch", page.id, f"{named[arch]} sentences name {arch}, more than an architecture of archs has: add it to archs")
 
 
 def _check_links(name: str, body: str, path: Path, pages: set[str], library: Library) -> Iterator[Problem]:
@@ -304,17 +334,3 @@ def _check_size(page: Page, body: str) -> Iterator[Problem]:
     for part in page.sections:
         if len(part.text) > MAX_SECTION:
             yield Problem("size", f"{page.id}#{part.slug}", f"{len(part.text)} characters; at most {MAX_SECTION}")
-
-
-def page_problems(paths: Sequence[Path], library: Library, pages: set[str]) -> list[Problem]:
-    """Problems of several pages, page by page."""
-    return [problem for path in paths for problem in check_page(path, library, pages)]
-
-
-def snippet_fences(page: Page) -> list[tuple[str, Mapping[str, str], str]]:
-    """(language, settings such as arch and expect, code) of every fence of a page."""
-    return [
-        (language, dict(word.split("=", 1) for word in info.split() if "=" in word), code)
-        for part in page.sections
-        for language, info, code in _FENCE.findall(part.text)
-    ]

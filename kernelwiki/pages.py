@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.model import Page, Performance, Section, Source
+from kernelwiki.sheets import find_sheet
 
 KINDS = ("hardware", "technique", "kernel", "pattern", "migration", "language", "contest", "rocm")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,10 +63,19 @@ def read_page(path: Path) -> Page:
             confidence=front["confidence"],
             snippets=front["snippets"],
             sections=tuple(sections(body)),
-            performance=tuple(Performance(**row) for row in front.get("performance") or ()),
+            performance=tuple(Performance(**{key: str(value) for key, value in row.items()}) for row in front.get("performance") or ()),
         )
     except (KeyError, TypeError) as error:
         raise CorpusUnreadable(f"{path}: front-matter is not valid ({error!r}). Run `kwiki check` for every problem.") from error
+
+
+def with_documents(page: Page, folder: Path) -> Page:
+    """The page with title and address of every document sheet that it cites; `folder` holds the sheets. Raises CorpusUnreadable."""
+    sources = []
+    for source in page.sources:
+        sheet = find_sheet(folder, source.id) if source.kind == "doc" else None
+        sources.append(replace(source, title=sheet.label, url=sheet.url) if sheet else source)
+    return replace(page, sources=tuple(sources))
 
 
 def read_source(row: Mapping[str, Any]) -> Source:

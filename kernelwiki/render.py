@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from kernelwiki.model import Answer, Hit, Locator, Page, Record
+from kernelwiki.model import Answer, Hit, Locator, Page, Record, Source
 from kernelwiki.pages import without_citations
 
 if TYPE_CHECKING:
@@ -101,10 +101,15 @@ def page_text(page: Page, section: str = "", sources: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-def source_text(source: Any) -> str:
+def source_text(source: Source) -> str:
+    """What a citation stands for, on one line."""
     if source.kind == "doc":
-        return f"{source.title} {source.url}"
-    return f"{source.id} {source.path}:{source.line} @ {source.sha[:12]}" if source.kind == "evidence" else str(source.id)
+        return f"{source.title} {source.url}".rstrip()
+    if source.kind == "evidence":
+        return f"{source.id} {source.path}:{source.line} @ {source.sha[:12]}"
+    return {"snippet": source.title or "the code of this page", "vocabulary": f"vocabulary term {source.id}", "pr": source.id}.get(
+        source.kind, f"{source.kind} {source.id}"
+    )
 
 
 def record_text(record: Record, sources: bool = False) -> str:

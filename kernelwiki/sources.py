@@ -5,52 +5,19 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.facts import FactLine, fact_lines
 from kernelwiki.model import Record, Sheet, Source, Term
+from kernelwiki.sheets import find_sheet
 
 NEAR_LINES = 3
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class SheetForm(BaseModel):
-    """The YAML of a document sheet."""
-
-    model_config = ConfigDict(extra="forbid")
-    document: str = Field(min_length=3)
-    version: str | int | float = ""
-    title: str = Field(min_length=2)
-    url: str = Field(default="", pattern=r"^(https://\S+)?$")
-    facts: list[str] = Field(min_length=1)
-
-
-def sheet_files(folder: Path) -> list[Path]:
-    """The sheets below `folder` (`<document>/<section>.yaml`), in the order of their ids."""
-    return sorted(folder.glob("*/*.yaml"))
-
-
-def sheet_id(path: Path) -> str:
-    """`ptx-isa/tcgen05-mma` of `.../sources/ptx-isa/tcgen05-mma.yaml`."""
-    return f"{path.parent.name}/{path.stem}"
-
-
-def read_sheet(path: Path) -> Sheet:
-    """One document sheet; raises CorpusUnreadable naming the file and what is wrong."""
-    try:
-        form = SheetForm.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CorpusUnreadable(f"{path}: not a document sheet ({error}). See docs/pages.md.") from error
-    except ValidationError as error:
-        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise CorpusUnreadable(f"{path}: {reasons}. A fact with a colon must be quoted. See docs/pages.md.") from error
-    return Sheet(sheet_id(path), form.document, form.title, tuple(form.facts), str(form.version), form.url)
 
 
 def ncu_file(name: str) -> Path | None:
@@ -126,9 +93,7 @@ class Library:
     def sheet(self, name: str) -> Sheet | None:
         """The document sheet `name`, None when there is no such file; raises CorpusUnreadable for a broken one."""
         if name not in self._sheets:
-            path = self.corpus / "sources" / f"{name}.yaml"
-            ok = re.fullmatch(r"[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9._-]*", name)
-            self._sheets[name] = read_sheet(path) if ok and path.is_file() else None
+            self._sheets[name] = find_sheet(self.corpus / "sources", name)
         return self._sheets[name]
 
     def run_file(self, name: str) -> Path | None:
@@ -144,8 +109,15 @@ class Library:
         loose = upstream or source.kind in ("vocabulary", "snippet")
         sheet = self.sheet(source.id) if source.kind == "doc" and source.id else None
         subject = sheet.title if sheet else ""
+        told = fact_lines(source.key, self._texts(source, code), loose=loose, rival=not loose, subject=subject)
+        if sheet:
+            told[0] = replace(told[0], rival=False)  # the name of the document says what its facts are about, not what they say
+        if upstream:
+            record = self.records.get(source.id)
+            one = source.kind == "evidence" or (record is not None and len(record.archs) < 2)
+            told = [*told[:1], *(replace(line, numbered=False, names_arch=one) for line in told[1:])]
         return [
-            *fact_lines(source.key, self._texts(source, code), loose=loose, rival=not loose, subject=subject),
+            *told,
             *fact_lines(source.key, source.facts, rival=not upstream),
         ]
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -84,20 +85,21 @@ def read_summary_file(path: Path) -> Iterator[Summary]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                form = SummaryForm.model_validate(json.loads(line))
-            except ValidationError as error:
-                reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-                raise CorpusUnreadable(f"{path}:{number}: {reasons}. See docs/pages.md.") from error
+                row = json.loads(line)
             except ValueError as error:
                 raise CorpusUnreadable(f"{path}:{number}: not a JSON object ({error}). See docs/pages.md.") from error
-            yield Summary(
-                form.id,
-                form.summary,
-                tuple(form.symptoms),
-                tuple(form.techniques),
-                tuple(form.archs),
-                tuple(SummaryFact(fact.at, tuple(fact.names)) for fact in form.facts),
-            )
+            yield parse_summary(row, f"{path}:{number}")
+
+
+def parse_summary(row: Any, where: str) -> Summary:
+    """One line as a summary; raises CorpusUnreadable that says where and why."""
+    try:
+        form = SummaryForm.model_validate(row)
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise CorpusUnreadable(f"{where}: {reasons}. See docs/pages.md.") from error
+    facts = tuple(SummaryFact(fact.at, tuple(fact.names)) for fact in form.facts)
+    return Summary(form.id, form.summary, tuple(form.symptoms), tuple(form.techniques), tuple(form.archs), facts)
 
 
 def read_summaries(folder: Path) -> dict[str, Summary]:

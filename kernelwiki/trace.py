@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kernelwiki.errors import NotFound
-from kernelwiki.model import Evidence, Page, Record
+from kernelwiki.model import Evidence, Page, Record, Source
 from kernelwiki.wiki import Wiki
 
 
@@ -38,13 +38,13 @@ def _record_chain(record: Record) -> list[Link]:
     links += [_evidence_link(record, item) for item in record.evidence]
     places = {(link.path, link.line) for link in links}
     links += [
-        Link("hunk", hunk.path, record.blob_url(hunk.path, hunk.line), hunk.path, hunk.line, record.merge_sha)
+        Link("hunk", hunk.path, record.blob_url(hunk.path, hunk.line), hunk.path, hunk.line, record.line_sha)
         for hunk in record.hunks
         if (hunk.path, hunk.line) not in places
     ]
     named = {link.path for link in links}
     return links + [
-        Link("changed file", file.path, record.blob_url(file.path), file.path, None, record.merge_sha)
+        Link("changed file", file.path, record.blob_url(file.path), file.path, None, record.line_sha)
         for file in record.files
         if file.path not in named
     ]
@@ -53,7 +53,7 @@ def _record_chain(record: Record) -> list[Link]:
 def _evidence_link(record: Record, item: Evidence) -> Link:
     if item.path is None:
         return Link(item.kind, item.name, record.url)
-    return Link(item.kind, item.name, record.blob_url(item.path, item.line), item.path, item.line, record.merge_sha)
+    return Link(item.kind, item.name, record.blob_url(item.path, item.line), item.path, item.line, record.line_sha)
 
 
 def _page_chain(wiki: Wiki, page: Page, section: str) -> list[Link]:
@@ -62,15 +62,18 @@ def _page_chain(wiki: Wiki, page: Page, section: str) -> list[Link]:
         raise NotFound(f"{page.id} has no section {section!r}. Sections: {', '.join(slugs)}.", slugs)
     links = [Link("page", page.id)]
     wanted = {key for part in page.sections if not section or part.slug == section for key in part.citations}
-    for source in page.sources:
-        if source.key not in wanted:
-            continue
-        if source.kind == "doc":
-            links.append(Link("document", source.title, source.url))
-            continue
-        record = wiki.record(source.id)
-        if source.kind == "pr":
-            links.append(Link("pull request", record.id, record.url, sha=record.merge_sha))
-        else:
-            links.append(Link("evidence", record.id, record.blob_url(source.path, source.line), source.path, source.line, source.sha))
-    return links
+    return links + [_source_link(wiki, page, source) for source in page.sources if source.key in wanted]
+
+
+_PLAIN_LINKS = {"snippet": "code of this page", "vocabulary": "term", "playbook": "finding", "run": "recorded run"}
+
+
+def _source_link(wiki: Wiki, page: Page, source: Source) -> Link:
+    if source.kind == "doc":
+        return Link("document", source.title, source.url)
+    if source.kind in _PLAIN_LINKS:
+        return Link(_PLAIN_LINKS[source.kind], source.id or f"{page.id}#code")
+    record = wiki.record(source.id)
+    if source.kind == "pr":
+        return Link("pull request", record.id, record.url, sha=record.merge_sha)
+    return Link("evidence", record.id, record.blob_url(source.path, source.line), source.path, source.line, source.sha)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.facts import Item, tokens_of
@@ -73,10 +74,10 @@ def read_upstream(folder: Path, records: Iterable[Record]) -> dict[str, PullRequ
         wanted.setdefault(record.repo.rsplit("/", 1)[-1], {})[record.number] = record.id
     found: dict[str, PullRequestText] = {}
     for repo, numbers in wanted.items():
-        patches = {row["number"]: str(row.get("patch", "")) for row in _rows(folder / f"{repo}.diffs.jsonl.gz", numbers)}
+        patches = {int(row["number"]): str(row.get("patch", "")) for row in _rows(folder / f"{repo}.diffs.jsonl.gz", numbers)}
         for row in _rows(folder / f"{repo}.prs.jsonl.gz", numbers):
             paths = tuple(str(file["path"]) for file in row.get("files", ()))
-            number = row["number"]
+            number = int(row["number"])
             found[numbers[number]] = PullRequestText(str(row["title"]), str(row.get("body") or ""), paths, patches.get(number, ""))
     return found
 
@@ -84,7 +85,7 @@ def read_upstream(folder: Path, records: Iterable[Record]) -> dict[str, PullRequ
 _NUMBER = re.compile(r'"number": ?(\d+)')
 
 
-def _rows(path: Path, numbers: Mapping[int, str]) -> Iterator[dict[str, object] | object]:
+def _rows(path: Path, numbers: Mapping[int, str]) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
     try:

@@ -14,7 +14,7 @@ from kernelwiki.hits import make_hit
 from kernelwiki.home import Places, find_places, temporary_home
 from kernelwiki.index import IndexInfo, Progress, ensure_index, read_info, wanted_version
 from kernelwiki.model import Answer, Hit, Page, Record, Term
-from kernelwiki.pages import read_page
+from kernelwiki.pages import read_page, with_documents
 from kernelwiki.references import references
 from kernelwiki.search import Searcher
 
@@ -142,7 +142,7 @@ class Wiki:
         path = self.places.pages / f"{name}.md"
         if name.count("/") != 1 or ".." in name or not path.is_file():
             raise self.not_found(page_id)
-        return read_page(path)
+        return with_documents(read_page(path), self.places.sources)
 
     def not_found(self, wanted: str) -> NotFound:
         """The error for an id that names nothing, with ids near to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +24,36 @@ IDLE_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen and whom to answer."""
+    """Where to listen and whom to answer; `hosts` and `origins` are accepted besides the address itself and loopback."""
 
     host: str
     port: int
     token: str
-    hosts: tuple[str, ...]
-    origins: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        return f"http://{_bracketed(self.host)}:{self.port}/mcp"
+
+    def accepted(self) -> tuple[list[str], list[str]]:
+        """Values of the Host and of the Origin header that are answered."""
+        local = [f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+        own = [] if self.host in {"0.0.0.0", "::"} else [f"{_bracketed(self.host)}:{self.port}"]
+        return [*local, *own, *self.hosts], [*(f"http://{name}" for name in local), *self.origins]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def make_address(
     spec: str, token_file: str | None, environment: Mapping[str, str], *, hosts: Sequence[str] = (), origins: Sequence[str] = ()
 ) -> Address:
-    """The address of `[HOST:]PORT`. Raises BadSettings for a port that is none, or a reachable host without a token."""
+    """The address of `[HOST:]PORT` (port 0: any free one). Raises BadSettings for no port, or a reachable host without a token."""
     host, _, port = spec.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not port.isdigit() or not int(port) < 65536:
         raise BadSettings(f"--http {spec}: write PORT or HOST:PORT, for example 8765 or 127.0.0.1:8765.")
     token = _token(token_file, environment)
     if not is_loopback(host) and not token:
@@ -48,11 +62,7 @@ def make_address(
         raise BadSettings(
             f"the token is shorter than {MIN_TOKEN} characters. A good one: python -c 'import secrets; print(secrets.token_hex())'"
         )
-    own = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
-    if not is_loopback(host) and host not in {"0.0.0.0", "::"}:
-        own.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    local = [f"http://{name}" for name in own[:3]]
-    return Address(host, int(port), token, (*own, *hosts), (*local, *origins))
+    return Address(host, int(port), token, tuple(hosts), tuple(origins))
 
 
 def _token(token_file: str | None, environment: Mapping[str, str]) -> str:
@@ -94,8 +104,9 @@ def make_app(settings: Settings, address: Address) -> Any:
 
     from mcp_server.server import build_server
 
+    hosts, origins = address.accepted()
     application = build_server(settings).streamable_http_app(
-        transport_security=TransportSecuritySettings(allowed_hosts=list(address.hosts), allowed_origins=list(address.origins)),
+        transport_security=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
         max_request_body_size=MAX_BODY_BYTES,
         max_sessions=MAX_SESSIONS,
         session_idle_timeout=IDLE_SECONDS,
@@ -104,7 +115,18 @@ def make_app(settings: Settings, address: Address) -> Any:
 
 
 def serve(settings: Settings, address: Address) -> None:
-    """Serve until interrupted."""
+    """Serve until interrupted; says the address on stderr as soon as clients can connect. Raises BadSettings when it cannot listen."""
+    import socket
+    import sys
+
     import uvicorn
 
-    uvicorn.run(make_app(settings, address), host=address.host, port=address.port, log_level="warning", timeout_graceful_shutdown=3)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        listener = socket.create_server((address.host, address.port), family=family)
+    except OSError as error:
+        raise BadSettings(f"--http {address.host}:{address.port}: cannot listen there ({error.strerror}). Choose another port.") from error
+    bound = replace(address, port=listener.getsockname()[1])
+    config = uvicorn.Config(make_app(settings, bound), log_level="warning", timeout_graceful_shutdown=3)
+    print(f"kernel-skills-mcp: serving {bound.url}", file=sys.stderr, flush=True)
+    uvicorn.Server(config).run(sockets=[listener])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kernelwiki.wiki import Wiki
 
 TECHNIQUES = 4
+BROAD_FILES = 100  # a release that changes more says nothing about one symptom
 # A chip without evidence of its own is read as its family's first.
 FAMILIES = {"sm103": "sm100", "sm101": "sm100", "sm110": "sm100", "sm121": "sm120", "sm86": "sm80", "sm87": "sm80"}
 
@@ -68,8 +69,8 @@ def _hit_row(hit: Hit) -> dict[str, Any]:
 
 def _pull_requests(wiki: Wiki, query: str, arch: str, count: int) -> list[Hit]:
     """Pull requests with evidence for the chip first, then strong matches that say nothing about a chip; never another chip's."""
-    found = [hit for hit in wiki.search(query, kind="pr", arch=arch, limit=count * 2) if hit.match != "weak"] if arch else []
+    found = [hit for hit in wiki.search(query, kind="pr", arch=arch, limit=count * 4) if hit.match != "weak"] if arch else []
     if len(found) < count:
         more = wiki.search(query, kind="pr", limit=count * 6)
         found += [hit for hit in more if hit.match == "strong" and (not arch or not hit.archs) and hit not in found]
-    return found[:count]
+    return [hit for hit in found if len(wiki.record(hit.id).files) <= BROAD_FILES][:count]

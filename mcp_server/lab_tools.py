@@ -11,13 +11,21 @@ from pydantic import Field
 
 from mcp_server import fence
 from mcp_server.app import App
-from mcp_server.budget import Document, Reply, call, compact_json, limit_of
+from mcp_server.budget import Document, Reply, call, limit_of
 from mcp_server.results import LabAnswer
 from mcp_server.tooling import explained, make_tool, reply, result
 
 Candidate = Annotated[str, Field(min_length=1, max_length=4096, description="id or path of a packed solution.json")]
 Words = Annotated[str, Field(max_length=2000)]
-MAX_LIST = 40
+LIST_ROWS = (200, 40, 20, 10, 5, 2, 0)
+RENDERERS = {
+    "lab_status": "status",
+    "lab_compile": "compiled",
+    "lab_score": "scored",
+    "lab_verify": "verdict",
+    "lab_promote": "promoted",
+    "lab_audit": "audited",
+}
 NEXT = {"lab_compile": "lab_verify", "lab_score": "lab_verify", "lab_verify": "lab_promote"}
 
 
@@ -70,42 +78,35 @@ async def _run(app: App, context: Context[Any, Any], tool: str, asked: Document)
         if given:
             asked = {**asked, "candidate": await app.candidate(given)}
         document: Document = fence.data(await app.lab(tool, asked, context))
-    found = {key: value for key, value in document.items() if key != "schema_version"}
     following = call(NEXT[tool], candidate=given) if tool in NEXT and _went_well(document) else None
-    return result(_fitting(found, following))
+    return result(_fitting(tool, document, following))
 
 
 def _went_well(document: Document) -> bool:
-    return document.get("ok") is not False and document.get("verdict", "pass") == "pass"
+    return document.get("ok") is not False and document.get("verdict", "pass") == "pass" and document.get("complete") is not False
 
 
-def _fitting(document: Document, following: str | None) -> Reply:
+def _fitting(tool: str, document: Document, following: str | None) -> Reply:
     """The document with its longest lists cut until it fits."""
-    limit = limit_of("concise")
-    for keep in (MAX_LIST, 20, 10, 5, 2):
-        short = _cut_lists(document, keep)
-        answer = reply({"result": short, "next": following}, "\n".join(_lines(short)))
-        if answer.size <= limit:
+    from kernel_lab import render
+
+    renderer = getattr(render, RENDERERS.get(tool, "plain"))
+    for keep in LIST_ROWS:
+        short, left_out = _cut_lists(document, keep)
+        cut = f"{left_out} rows of long lists left out" if left_out else None
+        found = {key: value for key, value in short.items() if key != "schema_version"}
+        answer = reply({"result": found, "next": following, "cut": cut}, renderer(short))
+        if answer.size <= limit_of("concise"):
             break
     return answer
 
 
-def _cut_lists(value: Any, keep: int) -> Any:
+def _cut_lists(value: Any, keep: int) -> tuple[Any, int]:
+    """`value` with no list longer than `keep`, and how many rows that left out."""
     if isinstance(value, dict):
-        return {key: _cut_lists(item, keep) for key, item in value.items()}
+        pairs = {key: _cut_lists(item, keep) for key, item in value.items()}
+        return {key: item for key, (item, _) in pairs.items()}, sum(count for _, count in pairs.values())
     if isinstance(value, list):
-        rest = [f"… {len(value) - keep} more"] if len(value) > keep else []
-        return [_cut_lists(item, keep) for item in value[:keep]] + rest
-    return value
-
-
-def _lines(document: Document) -> list[str]:
-    """One line a key; rows of a list below it."""
-    rows = []
-    for key, value in document.items():
-        if isinstance(value, list) and value:
-            rows.append(f"{key}:")
-            rows += [f"  {item if isinstance(item, str) else compact_json(item)}" for item in value]
-        else:
-            rows.append(f"{key}: {value if isinstance(value, str) else compact_json(value)}")
-    return rows
+        rows = [_cut_lists(item, keep) for item in value[:keep]]
+        return [item for item, _ in rows], max(0, len(value) - keep) + sum(count for _, count in rows)
+    return value, 0

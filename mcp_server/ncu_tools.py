@@ -16,8 +16,8 @@ from mcp_server.budget import Document, Reply, ResponseFormat, call, fitted, giv
 from mcp_server.results import DiagnoseAnswer, DiffAnswer, HotspotsAnswer, MetricsAnswer, SummaryAnswer, TimelineAnswer
 from mcp_server.tooling import explained, make_tool, reply, result
 
-Report = Annotated[str, Field(min_length=1, max_length=4096, description="path of a .ncu-rep below an allowed folder")]
-Kernel = Annotated[str, Field(max_length=500, description="regex on kernel names")]
+Report = Annotated[str, Field(min_length=1, max_length=4096, description="path of a .ncu-rep")]
+Kernel = Annotated[str, Field(max_length=500, description="regex")]
 Launch = Annotated[int | None, Field(ge=0)]
 Limit = Annotated[int, Field(ge=1, le=50)]
 Offset = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -128,7 +128,6 @@ class HotspotsAnswer(Paged):
 
 class Metric(Shape):
     name: str
-    value: Any
     unit: str
 
 

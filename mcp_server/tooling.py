@@ -52,6 +52,8 @@ def compact(schema: Document) -> Document:
         if len(real) == 1:
             return short({**real[0], **{key: value for key, value in part.items() if key not in {"anyOf", "default"}}}, depth)
         kept = {key: value for key, value in part.items() if key not in _DROPPED and key != "$defs"}
+        if "enum" in kept:
+            kept.pop("type", None)
         if part.get("default") not in (None, "", 0):
             kept["default"] = part["default"]
         if "items" in kept:

@@ -62,16 +62,28 @@ def summary(report: Path, kernel: str | None, as_json: bool, show_paths: bool) -
 @LAUNCH
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--source-root", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder with the sources.")
+@click.option("--sass", is_flag=True, help="The instructions, too, with the PTX they were made from.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html", help="Write the annotated source as a page.")
 @JSON
 @PATHS
 def hotspots(  # noqa: PLR0917
-    report: Path, kernel: str | None, launch: int | None, limit: int, source_root: Path | None, as_json: bool, show_paths: bool
+    report: Path,
+    kernel: str | None,
+    launch: int | None,
+    limit: int,
+    source_root: Path | None,
+    sass: bool,
+    html: Path | None,
+    as_json: bool,
+    show_paths: bool,
 ) -> None:
     """The lines where warps wait, and what they wait for."""
     from ncu_skill import facade, render
 
-    document = facade.hotspots(report, kernel=kernel, launch=launch, limit=limit, source_root=source_root, redact=not show_paths)
+    document = facade.hotspots(report, kernel=kernel, launch=launch, limit=limit, source_root=source_root, redact=not show_paths, sass=sass)
     _print(document, as_json, render.hotspots)
+    if html is not None:
+        cli_views.write_page(report, html, kernel, launch, source_root, not show_paths)
 
 
 @cli.command(epilog=EXIT_CODES)

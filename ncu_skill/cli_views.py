@@ -140,6 +140,16 @@ def track(folder: Path, kernel: str | None, dry_run: bool, as_json: bool) -> Non
     emit(history.track(folder, kernel=kernel, write=not dry_run), as_json, render_history.history)
 
 
+def write_page(report: Path, path: Path, kernel: str | None, launch: int | None, source_root: Path | None, redact: bool) -> None:  # noqa: PLR0917
+    """The annotated source alone, as HTML; says so on stderr."""
+    from ncu_skill.page import facade
+
+    written = facade.write_report(
+        report, path, kernel=kernel, launch=launch, source_root=source_root, redact=redact, only=("source", "sass")
+    )
+    click.echo(f"wrote {written}", err=True)
+
+
 def register(group: click.Group) -> None:
     """Add the commands of this file."""
     for command in (diff, timeline, report, track):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ncu_skill import wire
 from ncu_skill.errors import MissingDependency, UnreadableReport
@@ -26,8 +26,7 @@ SOURCES, RESULTS, RANGE_RESULTS, CMDLIST_RESULTS, GRAPH_RESULTS = 1, 2, 7, 8, 9
 _KINDS = ((SOURCES, "source"), (RESULTS, "kernel"), (RANGE_RESULTS, "range"), (CMDLIST_RESULTS, "cmdlist"), (GRAPH_RESULTS, "graph"))
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One message of a block's payload: kind is source, kernel, range, cmdlist or graph; start and end are file offsets."""
 
     kind: str
@@ -35,8 +34,7 @@ class Item:
     end: int
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """One block: header offsets, the payload's items, the string table's place."""
 
     header: tuple[int, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ncu_skill import sass
 from ncu_skill.errors import UnreadableReport
@@ -15,8 +15,7 @@ _COPY, _ADVANCE_PC, _ADVANCE_LINE, _SET_FILE, _CONST_ADD, _FIXED_ADVANCE = 1, 2,
 _END, _INLINED_CALL = 1, 0x90
 
 
-@dataclass(frozen=True)
-class _Section:
+class _Section(NamedTuple):
     name: str
     type: int
     start: int

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ncu_skill import expressions
-from ncu_skill.analyses.speed_of_light import next_busiest
+from ncu_skill.analyses.speed_of_light import next_bound
 from ncu_skill.data import table
 from ncu_skill.facts import Fact, Facts, catalog, sections_missing
 from ncu_skill.locate import Location, locate
@@ -16,21 +15,21 @@ from ncu_skill.report import Kernel
 from ncu_skill.samples import Samples
 
 MAX_FINDINGS = 5
-CEILING = 0.90  # no unit sustains more in practice
+MAX_CLAIM = 0.99
+MIN_NEAREST = 25.0  # percent below which nothing is said
+LOW, HIGH, MAX_SPEEDUP = 0.5, 2.0, 99.0  # the stated range around the estimate
 MIN_GAIN = 0.10  # part of run time below which a cause ranks behind the roof
 ROOF = 80.0
 
 
-@dataclass(frozen=True)
-class Fix:
+class Fix(NamedTuple):
     """One thing to do, with the wiki pages that tell how."""
 
     text: str
     wiki: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Play:
+class Play(NamedTuple):
     """One entry of the playbook."""
 
     id: str
@@ -43,7 +42,10 @@ class Play:
     fixes: tuple[Fix, ...]
     symptoms: tuple[str, ...]
     source: str
+    keeps: dict[str, str]
     share: str = "0"
+    claim: str = "0"
+    otherwise: str = "0"
     level: str = "0"
     relieves: frozenset[str] = frozenset()
     explains: frozenset[str] = frozenset()
@@ -53,8 +55,7 @@ class Play:
     gainless: bool = False
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One fact behind a finding, with the condition that it met."""
 
     metric: str
@@ -63,9 +64,8 @@ class Evidence:
     threshold: str = ""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One diagnosis: gain is the part of run time that can go, capped by the next bound."""
+class Finding(NamedTuple):
+    """One diagnosis: gain is the part of run time that can go, capped by the next bound; uncapped_speedup ignores that bound."""
 
     id: str
     title: str
@@ -82,13 +82,12 @@ class Finding:
     falsifier: str
 
 
-@dataclass
-class _Candidate:
+class _Candidate(NamedTuple):
     play: Play
+    share: float = 0.0
     gain: float = 0.0
     uncapped: float = 0.0
     level: float = 0.0
-    hidden_by: list[str] = field(default_factory=list)
 
 
 @cache
@@ -101,6 +100,7 @@ def _play(name: str, row: dict[str, Any]) -> Play:
     values = dict(row)
     for key in ("when", "evidence", "symptoms", "needs"):
         values[key] = tuple(row.get(key, ()))
+    values["keeps"] = {unit: str(text) for unit, text in row.get("keeps", {}).items()}
     for key in ("relieves", "explains"):
         values[key] = frozenset(row.get(key, ()))
     values["fixes"] = tuple(Fix(item["text"], tuple(item["wiki"])) for item in row["fixes"])
@@ -110,7 +110,7 @@ def _play(name: str, row: dict[str, Any]) -> Play:
 def diagnose(kernel: Kernel, facts: Facts, samples: Samples, limit: int = MAX_FINDINGS) -> list[Finding]:
     """Ranked findings of one launch, the diagnosis first."""
     candidates = [_candidate(play, facts) for play in playbook().values() if _holds(play, facts)]
-    kept = _without_explained(candidates)
+    kept = _without_explained(candidates) or _nearest(facts)
     kept.sort(key=_order)
     return [_finding(candidate, rank, kernel, facts, samples) for rank, candidate in enumerate(kept[:limit], start=1)]
 
@@ -121,9 +121,16 @@ def _holds(play: Play, facts: Facts) -> bool:
 
 def _candidate(play: Play, facts: Facts) -> _Candidate:
     level = expressions.evaluate(play.level, facts)
-    share = min(0.97, max(0.0, expressions.evaluate(play.share, facts)))
-    room = max(0.0, 1 - next_busiest(facts, play.relieves) / CEILING)
-    return _Candidate(play, gain=share if play.first else min(share, room), uncapped=share, level=level)
+    share, claim = (min(MAX_CLAIM, max(0.0, expressions.evaluate(text, facts))) for text in (play.share, play.claim))
+    keeps = dict.fromkeys(play.relieves, 0.0) | {unit: expressions.evaluate(text, facts) for unit, text in play.keeps.items()}
+    gain = claim if play.first else min(claim, 1 - 1 / next_bound(facts, keeps))
+    return _Candidate(play, share=min(share, gain), gain=gain, uncapped=claim, level=level)
+
+
+def _nearest(facts: Facts) -> list[_Candidate]:
+    """Where no finding holds: the one whose unit or stall is highest, so that the answer is the least wrong one, at low confidence."""
+    ranked = sorted(((expressions.evaluate(play.otherwise, facts), play) for play in playbook().values()), key=lambda row: -row[0])
+    return [_Candidate(ranked[0][1])] if ranked and ranked[0][0] > MIN_NEAREST else []
 
 
 def _without_explained(candidates: list[_Candidate]) -> list[_Candidate]:
@@ -134,7 +141,7 @@ def _without_explained(candidates: list[_Candidate]) -> list[_Candidate]:
         if candidate.play.id in hidden or ("*" in hidden and candidate.play.kind == "cause"):
             continue
         kept.append(candidate)
-        if candidate.play.kind == "cause" and candidate.gain >= MIN_GAIN:
+        if candidate.play.kind == "cause" and candidate.share >= MIN_GAIN:
             hidden |= candidate.play.explains
     return kept
 
@@ -145,7 +152,7 @@ def _order(candidate: _Candidate) -> tuple[int, float]:
         return (0, -candidate.gain)
     if candidate.play.kind == "bound":
         return (2, -candidate.level)
-    return (1 if candidate.gain >= MIN_GAIN else 3, -candidate.gain * candidate.play.weight)
+    return (1 if candidate.share >= MIN_GAIN else 3, -candidate.share * candidate.play.weight)
 
 
 def _finding(candidate: _Candidate, rank: int, kernel: Kernel, facts: Facts, samples: Samples) -> Finding:
@@ -169,12 +176,14 @@ def _finding(candidate: _Candidate, rank: int, kernel: Kernel, facts: Facts, sam
 
 
 def _range(candidate: _Candidate) -> tuple[float, float]:
-    """Speedup range: from 0.4 of the capped gain to a little more than all of it; measured on the pairs in benchmarks/ncu."""
-    gain = 0.0 if candidate.play.gainless else candidate.gain
-    return round(1 / (1 - 0.4 * gain), 2), round(min((1 / (1 - gain)) ** 1.35, 99.0), 2)
+    """Speedup range: half to twice of what the capped estimate adds; measured on the pairs in benchmarks/ncu."""
+    added = 0.0 if candidate.play.gainless else 1 / (1 - candidate.gain) - 1
+    return round(1 + LOW * added, 2), round(min(1 + HIGH * added, MAX_SPEEDUP), 2)
 
 
 def _confidence(candidate: _Candidate, facts: Facts) -> Confidence:
+    if not candidate.level and not candidate.share:
+        return "low"
     if candidate.play.kind == "bound":
         return "high" if candidate.level >= ROOF else "medium" if candidate.level >= 60 else "low"
     if candidate.gain >= 0.3:

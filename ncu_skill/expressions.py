@@ -1,43 +1,63 @@
-"""Expressions of the playbook: arithmetic and comparisons over fact names, parsed with `ast`, nothing else allowed."""
+"""Expressions of the playbook: arithmetic and comparisons over fact names, as trees of lists; nothing else is allowed.
+
+A tree is a number, a fact name, or [operator, operand…]. The compiled tables hold the trees, so that reading a report needs no parser.
+"""
 
 from __future__ import annotations
 
-import ast
 import operator
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from ncu_skill.errors import NcuSkillError
-from ncu_skill.facts import Facts
+from ncu_skill.data import table
 
-_BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+if TYPE_CHECKING:
+    from ncu_skill.facts import Facts
+
+Tree = Any  # float | str | list[Tree]
+_OPERATORS: dict[str, Callable[..., float]] = {
+    "Add": operator.add,
+    "Sub": operator.sub,
+    "Mult": operator.mul,
+    "Lt": operator.lt,
+    "LtE": operator.le,
+    "Gt": operator.gt,
+    "GtE": operator.ge,
+    "NotEq": operator.ne,
+    "min": min,
+    "max": max,
 }
-_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.NotEq: operator.ne,
-}
-_CALLS: dict[str, Callable[..., float]] = {"min": min, "max": max}
 
 
 @cache
-def parse(text: str) -> ast.expr:
-    return ast.parse(text, mode="eval").body
+def parse(text: str) -> Tree:
+    """The tree of an expression, from the compiled tables where they hold it."""
+    trees = table("expressions")
+    if text in trees:
+        return trees[text]
+    from ncu_skill.grammar import compiled
+
+    return compiled(text)
 
 
 def names(text: str) -> list[str]:
     """Fact names that an expression uses."""
-    return sorted({node.id for node in ast.walk(parse(text)) if isinstance(node, ast.Name)} - set(_CALLS))
+    found: set[str] = set()
+    _collect(parse(text), found)
+    return sorted(found)
+
+
+def _collect(tree: Tree, found: set[str]) -> None:
+    if isinstance(tree, str):
+        found.add(tree)
+    elif isinstance(tree, list):
+        for part in tree[1:]:
+            _collect(part, found)
 
 
 def evaluate(text: str, facts: Facts) -> float:
-    """The value; a fact that the report does not hold counts as zero."""
+    """The value; a fact that the report does not hold counts as zero, and so does a division by zero."""
     return _value(parse(text), facts)
 
 
@@ -45,18 +65,17 @@ def holds(text: str, facts: Facts) -> bool:
     return bool(evaluate(text, facts))
 
 
-def _value(node: ast.expr, facts: Facts) -> float:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return float(node.value)
-    if isinstance(node, ast.Name):
-        return facts.number(node.id)
-    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        return _BINARY[type(node.op)](_value(node.left, facts), _value(node.right, facts))
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARE:
-        return float(_COMPARE[type(node.ops[0])](_value(node.left, facts), _value(node.comparators[0], facts)))
-    if isinstance(node, ast.BoolOp):
-        values = [_value(item, facts) for item in node.values]
-        return float(all(values) if isinstance(node.op, ast.And) else any(values))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CALLS:
-        return _CALLS[node.func.id](*(_value(item, facts) for item in node.args))
-    raise NcuSkillError(f"the playbook has an expression that is not allowed: {ast.unparse(node)}")
+def _value(tree: Tree, facts: Facts) -> float:
+    if isinstance(tree, str):
+        return facts.number(tree)
+    if not isinstance(tree, list):
+        return float(tree)
+    name, parts = tree[0], tree[1:]
+    if name == "And":
+        return float(all(_value(part, facts) for part in parts))
+    if name == "Or":
+        return float(any(_value(part, facts) for part in parts))
+    values = [_value(part, facts) for part in parts]
+    if name == "Div":
+        return values[0] / values[1] if values[1] else 0.0
+    return float(_OPERATORS[name](*values))

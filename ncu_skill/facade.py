@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ncu_skill import analyses
-from ncu_skill.diagnosis import Finding, not_collected, playbook
+from ncu_skill.diagnosis import Evidence, Finding, not_collected, playbook
 from ncu_skill.diagnosis import diagnose as diagnose_kernel
 from ncu_skill.errors import BadArgument, MissingDependency, NotFound
 from ncu_skill.facts import Facts, catalog
@@ -33,14 +33,14 @@ BOUND_AT = 60.0
 Document = dict[str, Any]
 
 
-@dataclass
 class Group:
     """Launches of the same kernel, grid and block. `launch` is the one of median duration."""
 
-    name: str
-    grid: tuple[int, int, int]
-    block: tuple[int, int, int]
-    launches: list[tuple[float, int]] = field(default_factory=list)
+    def __init__(
+        self, name: str, grid: tuple[int, int, int], block: tuple[int, int, int], launches: Sequence[tuple[float, int]] = ()
+    ) -> None:
+        self.name, self.grid, self.block = name, grid, block
+        self.launches = list(launches)
 
     @property
     def total_ns(self) -> float:
@@ -152,7 +152,9 @@ def finding_document(finding: Finding, redact: bool) -> Document:
         "title": finding.title,
         "rank": finding.rank,
         "confidence": finding.confidence,
-        "evidence": [{key: value for key, value in asdict(item).items() if value != ""} | {"unit": item.unit} for item in finding.evidence],
+        "evidence": [
+            {key: value for key, value in item._asdict().items() if value != ""} | {"unit": item.unit} for item in finding.evidence
+        ],
         "estimated_speedup": {"low": finding.speedup_low, "high": finding.speedup_high},
         "locations": [
             {
@@ -171,11 +173,16 @@ def finding_document(finding: Finding, redact: bool) -> Document:
     }
 
 
+def _evidence(item: Evidence) -> Document:
+    """One fact behind a finding; a threshold only where there is one."""
+    return {key: value for key, value in item._asdict().items() if value != "" or key == "unit"}
+
+
 def about(report: Report, *, redact: bool = True) -> Document:
     """Producer facts of the report, redacted unless asked otherwise."""
     producer = report.producer if redact else report.producer_unredacted()
     device = report.kernel(0).device
-    document = asdict(producer)
+    document = producer._asdict()
     document.update(device=device.name, compute_capability=device.compute_capability, chip=device.chip, sm_count=device.sm_count)
     document["launches"] = len(report)
     document["sets"], document["sections"] = list(producer.sets), list(producer.sections)
@@ -279,7 +286,8 @@ def rules(identifier: str | None = None) -> Document:
     chosen = [book[identifier]] if identifier else list(book.values())
     rows = []
     for play in chosen:
-        row = asdict(play)
+        row = play._asdict()
+        row["fixes"] = [fix._asdict() for fix in play.fixes]
         row["relieves"], row["explains"] = sorted(play.relieves), sorted(play.explains)
         rows.append(row)
     return {"schema_version": SCHEMA_VERSION, "rules": rows}

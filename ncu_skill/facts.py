@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from ncu_skill.data import table
 from ncu_skill.model import Answer
 from ncu_skill.report import Kernel
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """One value: its unit, and the metric or the formula that it comes from."""
 
     value: float
@@ -21,8 +20,7 @@ class Fact:
     origin: str
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the catalog."""
 
     key: str

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ncu_skill.model import Place
 from ncu_skill.report import Kernel
 from ncu_skill.samples import Samples
 
 LIMIT = 5
+TRACED = 24  # hottest waits per stall reason that are traced to their producers
+NEIGHBOURS = 64  # instructions to look back for the user's line of library code without call information
+SECOND = 0.6  # of the first location's share: below it, the other line of an inlined helper is the better second location
 MIN_SHARE = 0.005
 HELPERS = frozenset({"async-copy", "tma-load", "tma-store", "async-wait", "mbarrier"})
+WRAPPED = HELPERS | {"tensor", "tensor-legacy", "atomic-global", "atomic-shared", "mufu", "fp64"}
 Weights = dict[tuple[int, str], float]
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """One place: share_pct is its part of what the finding counts (samples, excess sectors …)."""
 
     file: str
@@ -45,13 +48,17 @@ def locate(where: str, kernel: Kernel, samples: Samples) -> list[Location]:
         weights = _divergent(kernel)
     else:
         weights = {(row.pc, "consumer"): row.share for row in samples.hot[:40]}
-    return _merge(weights, kernel, samples)
+    return _merge(weights, kernel, samples, causes_first=kind == "divergent")
 
 
 def _stalls(samples: Samples, stalls: tuple[str, ...]) -> Weights:
+    """Where warps wait, and what the hottest waits wait for."""
     weights: Weights = defaultdict(float)
     for stall in stalls:
-        for pc, share in samples.hottest(stall, limit=24):
+        ranked = samples.hottest(stall, limit=len(samples.by_stall.get(stall, ())))
+        for pc, share in ranked[TRACED:]:
+            weights[pc, "consumer"] += share
+        for pc, share in ranked[:TRACED]:
             weights[samples.flow.waiting_at(pc, stall), "consumer"] += share
             producers = samples.producers(pc, stall)
             for instruction in producers:
@@ -74,7 +81,8 @@ def _classes(kernel: Kernel, samples: Samples, kinds: tuple[str, ...]) -> Weight
             for instruction in samples.producers(pc, stall) if stall in {"long_scoreboard", "short_scoreboard"} else ():
                 if instruction.pc in counted:
                     weights[instruction.pc, "producer"] += share
-    return weights
+    whole = max(1.0, sum(weights.values()))
+    return {key: weight / whole for key, weight in weights.items()}
 
 
 def _excess(kernel: Kernel, metric: str) -> Weights:
@@ -98,8 +106,8 @@ def _divergent(kernel: Kernel) -> Weights:
     return weights
 
 
-def _merge(weights: Weights, kernel: Kernel, samples: Samples) -> list[Location]:
-    """One location per line in its heavier role; its PC is the heaviest one of the line."""
+def _merge(weights: Weights, kernel: Kernel, samples: Samples, *, causes_first: bool = False) -> list[Location]:
+    """One location per line in its heavier role, with its heaviest PC. `causes_first` puts branches before what they idle."""
     lines: dict[tuple[str, int, str], float] = defaultdict(float)
     heaviest: dict[tuple[str, int, str], tuple[float, int]] = {}
     for (pc, role), weight in weights.items():
@@ -108,7 +116,12 @@ def _merge(weights: Weights, kernel: Kernel, samples: Samples) -> list[Location]
         lines[key] += weight
         if weight > heaviest.get(key, (-1.0, 0))[0]:
             heaviest[key] = (weight, pc)
-    ranked = sorted(lines.items(), key=lambda item: (-round(item[1], 9), item[0][2] != "producer", item[0]))
+
+    def order(item: tuple[tuple[str, int, str], float]) -> tuple[object, ...]:
+        consumer = item[0][2] != "producer"
+        return causes_first and consumer, -round(item[1], 9), consumer, item[0]
+
+    ranked = sorted(lines.items(), key=order)
     found: list[Location] = []
     for key, weight in ranked:
         twice = any((place.file, place.line) == key[:2] for place in found)
@@ -116,6 +129,23 @@ def _merge(weights: Weights, kernel: Kernel, samples: Samples) -> list[Location]
             pc = heaviest[key][1]
             instruction = samples.code.get(pc)
             found.append(Location(key[0], key[1], pc, instruction.opcode if instruction else "", round(100 * weight, 1), key[2]))
+    return _with_other_line(found, kernel, samples)
+
+
+def _with_other_line(found: list[Location], kernel: Kernel, samples: Samples) -> list[Location]:
+    """The heaviest location of a wrapped instruction (inline PTX, intrinsics) with its other line: the helper's, or the call's."""
+    if not found or (len(found) > 1 and found[1].share_pct >= SECOND * found[0].share_pct):
+        return found
+    first = found[0]
+    instruction, inner = samples.code.get(first.pc), kernel.innermost(first.pc)
+    if inner is None or instruction is None or instruction.kind not in WRAPPED:
+        return found
+    own = inner.own
+    others = [own] if own.caller is None else [own, own.caller.own]
+    for other in others:
+        if (other.file, other.line) not in {(place.file, place.line) for place in found} and not other.in_library:
+            twin = Location(other.file, other.line, first.pc, first.opcode, first.share_pct, first.role)
+            return [first, twin, *found[1 : LIMIT - 1]]
     return found
 
 
@@ -126,6 +156,20 @@ def _place(kernel: Kernel, samples: Samples, pc: int) -> Place | None:
         return None
     instruction = samples.code.get(pc)
     own = inner.own
+    if own.in_library:
+        return _nearby(kernel, samples, pc) or own
     if instruction is not None and instruction.kind in HELPERS and own.caller is not None:
         return own.caller.own
     return own
+
+
+def _nearby(kernel: Kernel, samples: Samples, pc: int) -> Place | None:
+    """The user's line that was compiled last before a piece of library code which does not say who called it."""
+    position = samples.flow.index.get(pc)
+    if position is None:
+        return None
+    for earlier in reversed(samples.flow.code[max(0, position - NEIGHBOURS) : position]):
+        inner = kernel.innermost(earlier.pc)
+        if inner is not None and not inner.own.in_library:
+            return inner.own
+    return None

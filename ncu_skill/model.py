@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Value = float | int | str
 State = Literal["collected", "not-collected", "not-on-this-chip"]
@@ -23,8 +22,7 @@ LIBRARY_PATHS = (
 )
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """One metric of one launch. `value` reads 0 or None without an aggregate, as in the vendor's reader; `has_value` tells.
 
     `correlation_ids` key the instances: an absolute PC, a nanosecond timestamp, an opcode or an index.
@@ -38,8 +36,7 @@ class Metric:
     has_value: bool = True
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A metric asked for: its value, or why there is none and what would collect it."""
 
     name: str
@@ -48,8 +45,7 @@ class Answer:
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A source line; `caller` is the line that an inlined function was called from, `function` the mangled name of that function."""
 
     file: str
@@ -71,8 +67,7 @@ class Place:
         return self if place.in_library else place
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(NamedTuple):
     """The GPU a launch ran on."""
 
     name: str
@@ -81,10 +76,10 @@ class Device:
     sm_count: int
 
 
-@dataclass(frozen=True)
-class Producer:
+class Producer(NamedTuple):
     """How the report was made: the facts that the vendor's reader hides. Host facts are empty unless asked for."""
 
+    host: dict[str, str]
     ncu_version: str = ""
     cuda_version: str = ""
     driver_version: str = ""
@@ -95,13 +90,12 @@ class Producer:
     replay_mode: str = ""
     sets: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
-    host: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """One decoded SASS instruction. Registers are numbers (255 is RZ); barriers are scoreboard slots 0-5.
 
+    Predicates are numbers (7 is PT): `guard` in front of the instruction, `picks_by` of a select, `sets_predicate` of a comparison.
     `sets_barrier` is freed when the result arrives, `frees_barrier` when the operands were read; `waits_on` must be free before it issues.
     """
 
@@ -118,3 +112,6 @@ class Instruction:
     width_bits: int = 0
     target: int | None = None
     predicated: bool = False
+    guard: int = 7
+    picks_by: int = 7
+    sets_predicate: int = 7

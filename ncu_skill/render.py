@@ -88,14 +88,10 @@ def summary(document: Document) -> str:
 
 
 def hotspots(document: Document) -> str:
-    rows = [f"{safe(document['kernel']['name'], MAX_NAME)} (launch {document['kernel']['launch']}), {document['samples']} samples"]
-    for line in document["lines"]:
-        place = f"{safe(line['file'])}:{line['line']} {line['opcode']}"
-        rows.append(f"{line['share_pct']:5.1f} %  {line['stall']:16} {place}  {safe(line['text'], 100)}")
-        rows.extend(f"         waits for {item['opcode']} at {safe(item['file'])}:{item['line']}" for item in line["producers"])
-    if document["not_collected"]:
-        rows.append(f"no samples: collect {', '.join(document['not_collected'])}")
-    return "\n".join(rows)
+    """The hot lines of one launch."""
+    from ncu_skill import render_source
+
+    return render_source.hotspots(document)
 
 
 def metrics(document: Document) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,11 +18,18 @@ WORDS = {
 
 
 def comparison(document: Document, *, markdown: bool = False) -> str:
-    """What changed, per pair; whether the reports can be compared stands first."""
+    """What changed, per pair; whether the reports can be compared stands first. In markdown the text stands in fences: it holds names."""
     parts = ["\n".join(_comparable(document))]
-    parts += ["\n".join(_pair(row, document["comparable"]["ok"], markdown)) for row in document["kernels"]]
+    parts += ["\n".join(_pair(row, document["comparable"]["ok"])) for row in document["kernels"]]
     parts += ["\n".join(_unmatched(document))]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(_fenced(part) if markdown else part for part in parts if part)
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def _comparable(document: Document) -> Iterator[str]:
@@ -38,9 +46,8 @@ def _comparable(document: Document) -> Iterator[str]:
         yield f"one launch of every kernel: {times}, {total['speedup']:.2f}x"
 
 
-def _pair(row: Document, comparable: bool, markdown: bool) -> Iterator[str]:
-    name = safe(row["name"], MAX_NAME)
-    yield f"## `{name}`" if markdown else name
+def _pair(row: Document, comparable: bool) -> Iterator[str]:
+    yield safe(row["name"], MAX_NAME)
     if row["base_name"] != row["name"]:
         yield f"was: {safe(row['base_name'], MAX_NAME)} (paired by {row['matched_by']}, similarity {row['similarity']:.2f})"
     for label in ("grid", "block"):
@@ -121,8 +128,9 @@ def series(document: Document) -> str:
         mark = "*" if row["best"] else " "
         interval = row["interval"]
         speed = f"{row['speedup']:.3f}x ({interval['low']:.3f} to {interval['high']:.3f})" if interval else "not comparable"
-        first = row["findings"][0] if row["findings"] else "no finding"
-        rows.append(f"{mark} {safe(row['report'], 40):40} {milliseconds(row['duration_ns']):>12}  {speed:28} {row['verdict']:13} {first}")
+        first = row["findings"][0] if row["findings"] else "no finding" if row["name"] else "holds no such kernel"
+        time = milliseconds(row["duration_ns"]) if row["name"] else "-"
+        rows.append(f"{mark} {safe(row['report'], 40):40} {time:>12}  {speed:28} {row['verdict']:13} {first}")
         rows.extend(f"      {safe(reason)}" for reason in row["comparable"]["reasons"])
     rows.append("* best")
     return "\n".join(rows)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from ncu_skill import container, wire
 from ncu_skill.container import Item
@@ -16,8 +16,7 @@ from ncu_skill.producer import read_producer
 from ncu_skill.vendor import VendorReader
 
 
-@dataclass(frozen=True)
-class _Layout:
+class _Layout(NamedTuple):
     """Field numbers of one kind of result."""
 
     metric: int
@@ -34,8 +33,7 @@ _LAYOUTS = {
 }
 
 
-@dataclass(frozen=True)
-class _Shared:
+class _Shared(NamedTuple):
     """What all launches of a file share: the bytes, the modules, the vendor's reader."""
 
     path: Path

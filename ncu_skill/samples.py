@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from ncu_skill.model import Instruction, Place
 from ncu_skill.report import Kernel
@@ -15,8 +15,7 @@ TOTAL = "smsp__pcsamp_sample_count"
 RENAMED = {"no_instructions": "no_instruction", "no_inst": "no_instruction"}
 
 
-@dataclass(frozen=True)
-class Hot:
+class Hot(NamedTuple):
     """One sampled instruction: samples, share of all, and its main stall reason with that reason's samples."""
 
     pc: int

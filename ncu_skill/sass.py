@@ -10,6 +10,8 @@ from ncu_skill.model import Instruction
 _NO_SLOT, _ALWAYS = 7, 7
 _WIDTHS = (8, 8, 16, 16, 32, 64, 128, 128)
 _MEMORY = frozenset({"load-global", "load-local", "load-shared", "store-global", "store-local", "store-shared", "async-copy"})
+_SELECTS = frozenset({"SEL", "FSEL", "FMNMX", "IMNMX", "VIMNMX"})
+_COMPARES = frozenset({"ISETP", "FSETP", "DSETP", "HSETP2", "PLOP3", "LOP3"})
 RZ = 255
 
 
@@ -43,6 +45,9 @@ def decode(code: bytes, base_pc: int) -> tuple[Instruction, ...]:
                 width_bits=_WIDTHS[(word >> 73) & 7] if kind in _MEMORY else 0,
                 target=_target(word, base_pc + at) if kind == "branch" or name == "CALL" else None,
                 predicated=(word >> 12) & 7 != _ALWAYS,
+                guard=(word >> 12) & 7,
+                picks_by=(word >> 87) & 7 if name in _SELECTS else _ALWAYS,
+                sets_predicate=(word >> 81) & 7 if name in _COMPARES else _ALWAYS,
             )
         )
     return tuple(found)

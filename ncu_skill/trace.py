@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from ncu_skill.model import Instruction
 
@@ -17,6 +19,8 @@ LONG = frozenset({"load-global", "load-local", "atomic-global", "tensor-memory"}
 SHORT = frozenset({"load-shared", "mufu", "convert", "shuffle", "atomic-shared", "load-constant", "store-shared"})
 SHORT_LOADS = frozenset({"load-shared"})
 RZ = 255
+PT, PREDICATES = 7, 1000  # predicate n is register 1000 + n in the search for what an address depends on
+MAX_CHAIN = 4
 ASYNC = frozenset({"async-copy", "tma-load"})
 
 
@@ -27,6 +31,8 @@ class Flow:
         self.code = code
         self.index = {instruction.pc: position for position, instruction in enumerate(code)}
         self._jumps: dict[int, list[int]] = defaultdict(list)
+        self._chains: dict[int, int] = {}
+        self._runs: list[int] = []
         for position, instruction in enumerate(code):
             if instruction.target in self.index and instruction.kind == "branch":
                 self._jumps[self.index[instruction.target]].append(position)
@@ -47,15 +53,15 @@ class Flow:
             return []
         consumer = self.code[position]
         if stall == "barrier":
-            return self._nearest(position, lambda instruction: instruction.kind == "barrier")
+            return self._nearest(position, "barrier")
         if consumer.kind == "mbarrier":
             return [instruction for instruction in self.code if instruction.kind in ASYNC]
         if consumer.kind == "async-wait":
-            return self._nearest(position, lambda instruction: instruction.kind in ASYNC)
+            return self._nearest(position, "copy")
         if stall in {"long_scoreboard", "wait"} and not consumer.waits_on:
             position = self._drained_before(position)
             if self.code[position].kind == "async-wait":
-                return self._nearest(position, lambda instruction: instruction.kind in ASYNC)
+                return self._nearest(position, "copy")
         slots = set(consumer.waits_on)
         found = self._setters(position, slots)
         wanted = LONG if stall == "long_scoreboard" else SHORT if stall == "short_scoreboard" else None
@@ -89,6 +95,17 @@ class Flow:
                     queue.append(load.pc)
         return False
 
+    def chain_length(self, pc: int) -> int:
+        """Loads that have to finish one after the other before the load at `pc` has its address, itself included (at most MAX_CHAIN)."""
+        if pc not in self._chains:
+            earlier = sorted((load.pc for load in self.loads_behind_address(pc) if load.pc < pc), reverse=True)[:MAX_LOADS]
+            longest = 0
+            for load in earlier:
+                if longest < MAX_CHAIN - 1:
+                    longest = max(longest, self.chain_length(load))
+            self._chains[pc] = min(MAX_CHAIN, 1 + longest)
+        return self._chains[pc]
+
     def loads_behind_address(self, pc: int, hops: int = 16) -> list[Instruction]:
         """Loads whose result the address of the load at `pc` is computed from; the load itself is among them in a pointer chase."""
         start = self.index.get(pc)
@@ -102,12 +119,12 @@ class Flow:
             if register == RZ or depth > hops or (position, register) in seen:
                 continue
             seen.add((position, register))
-            for maker in self._nearest(position, _writes(register)):
+            for maker in self._nearest(position, register):
                 if maker.kind in LONG | SHORT_LOADS:
                     if maker not in found:
                         found.append(maker)
                     continue
-                queue.extend((self.index[maker.pc], source, depth + 1) for source in maker.sources)
+                queue.extend((self.index[maker.pc], source, depth + 1) for source in (*maker.sources, *_predicates(maker)))
         return found
 
     def _through(self, found: list[Instruction], wanted: frozenset[str] | None) -> list[Instruction]:
@@ -115,7 +132,7 @@ class Flow:
         result: list[Instruction] = []
         for instruction in found:
             if instruction.kind == "async-wait":
-                result.extend(self._nearest(self.index[instruction.pc], lambda item: item.kind in ASYNC))
+                result.extend(self._nearest(self.index[instruction.pc], "copy"))
             else:
                 result.append(instruction)
         return result
@@ -123,36 +140,57 @@ class Flow:
     def _setters(self, position: int, slots: set[int]) -> list[Instruction]:
         found: list[Instruction] = []
         for slot in sorted(slots):
-            setters = self._nearest(position, _holds(slot))
+            setters = self._nearest(position, f"slot {slot}")
             found.extend(instruction for instruction in setters if instruction not in found)
         return found
 
-    def _nearest(self, position: int, wanted: Callable[[Instruction], bool]) -> list[Instruction]:
-        """On every path backwards the first instruction that `wanted` accepts."""
+    def _nearest(self, position: int, mark: int | str) -> list[Instruction]:
+        """On every path backwards the first instruction that carries the mark: a register it writes, a slot it holds, its class."""
+        places = self._marks.get(mark, [])
         seen: set[int] = set()
         queue = deque(self.before(position))
-        found: list[Instruction] = []
-        while queue and len(seen) < MAX_VISITED:
-            at = queue.popleft()
-            if at in seen:
+        found: dict[int, None] = {}
+        while places and queue and len(seen) < MAX_VISITED:
+            end = queue.popleft()
+            if end in seen:
                 continue
-            seen.add(at)
-            if wanted(self.code[at]):
-                found.append(self.code[at])
-                continue
-            queue.extend(self.before(at))
-        return found
+            seen.add(end)
+            start = self._runs[end]
+            last = bisect_right(places, end) - 1
+            if last >= 0 and places[last] >= start:
+                found[places[last]] = None
+            else:
+                queue.extend(self.before(start))
+        return [self.code[at] for at in found]
+
+    @cached_property
+    def _marks(self) -> dict[int | str, list[int]]:
+        """Positions, in order, of every mark; and the start of the straight run that each position lies in."""
+        found: dict[int | str, list[int]] = defaultdict(list)
+        start = 0
+        for position, instruction in enumerate(self.code):
+            if position in self._jumps or (position and self._ends(self.code[position - 1])):
+                start = position
+            self._runs.append(start)
+            for register in _written(instruction):
+                found[register].append(position)
+            for slot in {instruction.sets_barrier, instruction.frees_barrier} - {None}:
+                found[f"slot {slot}"].append(position)
+            if instruction.kind == "barrier":
+                found["barrier"].append(position)
+            elif instruction.kind in ASYNC:
+                found["copy"].append(position)
+        return dict(found)
 
 
-def _writes(register: int) -> Callable[[Instruction], bool]:
-    return lambda instruction: register in _written(instruction)
-
-
-def _holds(slot: int) -> Callable[[Instruction], bool]:
-    return lambda instruction: slot in (instruction.sets_barrier, instruction.frees_barrier)
+def _predicates(instruction: Instruction) -> tuple[int, ...]:
+    """Predicates that the result depends on, as register numbers: the guard and the choice of a select."""
+    return tuple(PREDICATES + number for number in (instruction.guard, instruction.picks_by) if number != PT)
 
 
 def _written(instruction: Instruction) -> tuple[int, ...]:
+    if instruction.sets_predicate != PT:
+        return (instruction.destination, PREDICATES + instruction.sets_predicate)
     if instruction.kind.startswith(("store", "branch", "barrier", "exit")) or instruction.destination == RZ:
         return ()
     words = max(1, instruction.width_bits // 32)

@@ -30,7 +30,7 @@ FORBIDDEN = [
 # A module that is not listed counts as an engine.
 LAYERS = [
     ("model", "errors", "tokens", "progress"),
-    ("home", "pages", "records", "questions", "vocabulary", "embed", "lexical", "vectors", "rank", "documents"),
+    ("home", "sheets", "summaries", "pages", "records", "questions", "vocabulary", "embed", "lexical", "vectors", "rank", "documents"),
     ("filters", "index", "search", "hits", "index_build", "check"),
     ("wiki",),
     ("trace", "stats", "show", "render", "doctor"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ncu_skill.facts import Facts
 from ncu_skill.report import Kernel
 from ncu_skill.samples import Samples
+from ncu_skill.trace import MAX_CHAIN
 
 INSTRUCTION_BYTES = 16
 
@@ -25,13 +26,13 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     for pc, share in samples.hottest("long_scoreboard", limit=16):
         for producer in samples.producers(pc, "long_scoreboard")[:2]:
             if producer.kind == "load-global":
-                if samples.flow.in_pointer_chase(producer.pc):
+                if samples.flow.in_pointer_chase(producer.pc) or samples.flow.chain_length(producer.pc) >= MAX_CHAIN:
                     chased += share
                     break
                 if any(item.kind == "load-global" for item in samples.flow.loads_behind_address(producer.pc)):
                     indirect += share
                     break
-    facts.add("pointer_chase", chased, "of samples", "long waits on a load whose address comes, through loads, from itself")
+    facts.add("pointer_chase", chased, "of samples", "long waits on a load whose address comes, through loads, from itself or three others")
     facts.add("indirect_loads", indirect, "of samples", "long waits on a load whose address comes from another load")
 
 

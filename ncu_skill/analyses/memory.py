@@ -14,9 +14,12 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     _widths(kernel, facts, samples)
     _shared(kernel, facts)
     _local(facts)
+    needed = sum(kernel.per_pc("memory_l2_theoretical_sectors_global_ideal").values()) * SECTOR_BYTES
     read, written = facts.get("dram_read_bytes"), facts.get("dram_write_bytes")
     if read is not None and written is not None:
         facts.add("dram_bytes", read + written, "byte", "dram__bytes_read.sum + dram__bytes_write.sum")
+        if needed and read + written:
+            facts.add("ideal_dram_share", min(1.0, needed / (read + written)), "of DRAM bytes", "bytes of coalesced accesses / DRAM bytes")
         asked = SECTOR_BYTES * (facts.number("global_load_sectors") + facts.number("global_store_sectors"))
         near = asked + 4 * SECTOR_BYTES * facts.number("shared_wavefronts")
         facts.add(

@@ -67,8 +67,11 @@ def styled(salt: str) -> Any:
     return rc_context({**STYLE, "svg.hashsalt": salt})
 
 
-def inline(made: Figure, title: str, description: str) -> str:
-    """The figure as an `<svg>` element whose colours are the page's variables and whose text is real text."""
+def inline(made: Figure, title: str, description: str, *, prefix: str) -> str:
+    """The figure as an `<svg>` element whose colours are the page's variables and whose text is real text.
+
+    `prefix` keeps the ids of several figures on one page apart.
+    """
     out = io.StringIO()
     made.savefig(out, format="svg", metadata=METADATA, transparent=True)
     text = out.getvalue()
@@ -78,6 +81,7 @@ def inline(made: Figure, title: str, description: str) -> str:
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, variable)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--sans)", text)
+    text = re.sub(r'( id="|url\(#|href="#)', rf"\1{prefix}-", text)
     label = html.escape(f"{title}. {description}", quote=True)
     text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{label}"', text, count=1)
     return re.sub(r"\n\s*", "\n", text)

@@ -19,6 +19,7 @@ from ncu_skill.report import Report, open_report
 
 SCHEMA_VERSION = 1
 DEFAULT_TOP = 10
+UNLIKE = 0.4
 Document = dict[str, Any]
 Source = Report | str | Path
 
@@ -114,7 +115,7 @@ def _pair(pair: Pair, judged: Comparability, match: str | None, redact: bool) ->
         "duration_ns": {"base": base.duration_ns, "candidate": candidate.duration_ns, "speedup": found.speedup if found else None},
         "interval": _interval(found),
         "verdict": speed.verdict(found),
-        "cautions": clock_cautions(base.median, candidate.median) + _few(base, candidate),
+        "cautions": _unlike(pair) + clock_cautions(base.median, candidate.median) + _few(base, candidate),
         "findings": {"resolved": moved.resolved, "remaining": moved.remaining, "new": moved.new, "diminished": moved.diminished},
         "why": [_reason(change) for change in metric_changes.why(listed)],
         "identity": metric_changes.identity(pair) if judged.ok else [],
@@ -132,6 +133,12 @@ def _names(pair: Pair, match: str) -> list[str]:
     import fnmatch
 
     return [name for name in pair.base.median.metric_names if fnmatch.fnmatchcase(name, match) and name in pair.candidate.median]
+
+
+def _unlike(pair: Pair) -> list[str]:
+    if pair.similarity >= UNLIKE:
+        return []
+    return [f"the two kernels have little in common (similarity {pair.similarity:.2f}): is this the pair you mean?"]
 
 
 def _few(base: Side, candidate: Side) -> list[str]:
@@ -245,7 +252,7 @@ def _entry(start: Report, first: Side, report: Report, kernel: str | None) -> Do
         "metrics": {},
         "best": False,
     }
-    if not pairs:
+    if not pairs or pairs[0].similarity < UNLIKE:
         return row
     side = pairs[0].candidate
     found = speed.interval(first, side) if judged.ok else None

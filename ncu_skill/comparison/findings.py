@@ -9,12 +9,12 @@ from ncu_skill.comparison.model import Pair, Side
 from ncu_skill.diagnosis import MIN_GAIN, Finding, diagnose, playbook
 
 ALL = 50
-MUCH_LESS = 0.5
+LEFT = 0.25
 
 
 @dataclass(frozen=True)
 class Movement:
-    """Finding ids by what became of them; `diminished` are those resolved ones that a much weaker form is left of."""
+    """Finding ids by what became of them; of the `diminished` ones, which are resolved too, a much weaker form is left."""
 
     resolved: list[str]
     remaining: list[str]
@@ -25,17 +25,16 @@ class Movement:
 def movement(pair: Pair) -> Movement:
     """Compare the findings that most replicates of each side show.
 
-    A cause counts as resolved, too, when what is left of it is not worth acting on and less than half of what it was. A finding is
-    new when it is worth acting on, or is the first one.
+    A cause counts as resolved, too, when the time it costs fell below a quarter; what is left of it is then named in `diminished`. A
+    finding is new when it is worth acting on, or is the first one.
     """
     base, candidate = voted(pair.base), voted(pair.candidate)
     first = {side[0].id for side in (base, candidate) if side}
     before = {finding.id: finding for finding in base}
     after = {finding.id: finding for finding in candidate}
+    ratio = (pair.candidate.duration_ns or 1.0) / (pair.base.duration_ns or 1.0)
     diminished = [
-        name
-        for name, finding in before.items()
-        if name in after and _is_cause(name) and after[name].gain < min(MIN_GAIN, MUCH_LESS * finding.gain) and after[name].rank > 1
+        name for name, finding in before.items() if name in after and _is_cause(name) and ratio * after[name].gain < LEFT * finding.gain
     ]
     return Movement(
         resolved=[name for name in before if name not in after or name in diminished],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ncu_skill.errors import BadArgument
@@ -24,39 +25,48 @@ def write_report(
     launch: int | None = None,
     source_root: Path | None = None,
     redact: bool = True,
+    only: tuple[str, ...] = (),
 ) -> Path:
     """Write the page about one launch (the median one of the longest kernel by default), beside first, then renamed.
 
-    The ending chooses: .html or .md. Raises BadArgument for another one.
+    The ending chooses: .html or .md. `only` names the sections of an HTML page to write (findings, kernels, charts, timeline, source, sass,
+    next). Raises BadArgument for another ending.
     """
     target = Path(path)
     opened = report if isinstance(report, Report) else open_report(report)
     one = opened.kernel(launch if launch is not None else groups(opened, kernel)[0].launch)
-    writers = {".html": page, ".htm": page, ".md": markdown}
-    if target.suffix.lower() not in writers:
+    kind = target.suffix.lower()
+    if kind not in {".html", ".htm", ".md"} or (kind == ".md" and only):
         raise BadArgument(f"{target.name} has no known ending; a report is written as .html or .md")
-    if target.suffix.lower() != ".md":
+    content = Content(opened, one, redact, source_root)
+    if kind == ".md":
+        text = markdown(content)
+    else:
         one.expect_sass()
-    text = writers[target.suffix.lower()](Content(opened, one, redact, source_root))
+        text = page(content, only)
     beside = target.with_name(f".{target.name}.part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(target)
     return target
 
 
-def page(content: Content) -> str:
+def page(content: Content, only: tuple[str, ...] = ()) -> str:
     """The HTML document: no script, no network, light and dark."""
     source = SourceSection(content)
-    parts: list[tuple[str, str, Markup]] = [
-        ("findings", "Findings", sections.findings(content, source.anchors)),
-        ("charts", "Charts", figures.charts(content)),
-        ("timeline", "Timeline", figures.timeline(content)),
-        ("source", "Source", source.html()),
-        ("sass", "SASS and PTX", source.sass()),
-        ("next", "Next commands", sections.commands(content)),
+    made: list[tuple[str, str, Callable[[], Markup]]] = [
+        ("findings", "Findings", lambda: sections.findings(content, source.anchors)),
+        ("kernels", "Kernels", lambda: sections.kernels(content)),
+        ("charts", "Charts", lambda: figures.charts(content)),
+        ("timeline", "Timeline", lambda: figures.timeline(content)),
+        ("source", "Source", source.html),
+        ("sass", "SASS and PTX", source.sass),
+        ("next", "Next commands", lambda: sections.commands(content)),
     ]
-    if len(content.groups) > 1:
-        parts.insert(1, ("kernels", "Kernels", sections.kernels(content)))
+    chosen = only or tuple(name for name, _, _ in made if name != "kernels" or len(content.groups) > 1)
+    return _document(content, [(name, title, make()) for name, title, make in made if name in chosen])
+
+
+def _document(content: Content, parts: list[tuple[str, str, Markup]]) -> str:
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     head = tag(
         "head",
@@ -69,7 +79,7 @@ def page(content: Content) -> str:
     )
     body = tag(
         "body",
-        tag("a", "To the findings", href="#findings", class_="skip"),
+        tag("a", "To the content", href=f"#{parts[0][0]}", class_="skip"),
         sections.header(content),
         sections.navigation([(name, title) for name, title, _ in parts]),
         tag(

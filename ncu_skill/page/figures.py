@@ -24,7 +24,7 @@ def _charts(content: Content) -> Iterator[Markup]:
         ]
         values = table(["precision", "achieved op/s", "peak op/s", "op/byte"], rows, label="Roofline values")
         with theme.styled("roofline"):
-            yield _figure("Roofline", theme.inline(roofline.draw(content.roofs), "Roofline", visible(text)), values)
+            yield _figure("Roofline", theme.inline(roofline.draw(content.roofs), "Roofline", visible(text), prefix="roofline"), values)
     for title, data, unit, top, marks in (
         ("How busy the units are", content.units, "% of peak", 105.0, (60.0, 80.0)),
         ("What the warps wait for", content.stalls, "% of samples", None, ()),
@@ -36,7 +36,7 @@ def _charts(content: Content) -> Iterator[Markup]:
                 made = bars.draw(data, unit, salt=salt, top=top, mark=data[0][0], marks=marks)
                 text = ", ".join(f"{label} {value:.1f}" for label, value in data)
                 values = table([title, unit], [[label, round(value, 2)] for label, value in data], label=f"Values: {title}")
-                yield _figure(title, theme.inline(made, title, visible(text)), values)
+                yield _figure(title, theme.inline(made, title, visible(text), prefix=salt), values)
 
 
 def timeline(content: Content) -> Markup:
@@ -46,7 +46,7 @@ def timeline(content: Content) -> Markup:
         return tag("p", refusal, class_="note")
     with theme.styled("timeline"):
         drawn = timeline_chart.draw(line, reading, "")
-        svg = theme.inline(drawn, "Timeline", visible(f"shape {reading.shape}: {reading.why}"))
+        svg = theme.inline(drawn, "Timeline", visible(f"shape {reading.shape}: {reading.why}"), prefix="timeline-chart")
     rows: list[list[object]] = [
         [
             phase.kind,

@@ -96,6 +96,7 @@ def _filled(line: Timeline, reading: Reading, points: int) -> Document:
                 "share_pct": round(100 * (phase.end - phase.start) / line.samples, 1),
                 "level": round(phase.level, 3),
                 "period_ns": phase.period,
+                "falling": phase.falling,
                 "meaning": known["phases"][phase.kind],
             }
             for phase in reading.phases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,26 +14,36 @@ Kind = Literal["ramp", "steady", "sawtooth", "gap", "tail"]
 Shape = Literal["flat", "ramp", "tail", "imbalance", "sawtooth", "gaps"]
 RISEN = 0.9  # of the steady level
 FALLEN = 0.75
-IDLE = 0.06
+LOW = 0.35  # of the steady level: below lies a gap
 MIN_PHASE = 0.03  # of the run time
 MIN_SAMPLES = 3
-LOST_AT = 0.06  # part of the steady part's work that a ramp, a tail or gaps leave undone, from which on they name the shape
+# Part of the steady part's work that a phase must leave undone to name the shape. Seen on kernels of known shape: equal blocks end raggedly
+# (up to 0.06), a partial last wave shows from 0.04 on. Device memory takes 10 to 15 us to get going in every kernel: no ramp of its own.
+LOST_AT = {"ramp": 0.025, "gap": 0.05, "tail": 0.04, "imbalance": 0.08}
+START_NS = 15_000
 SWING = 0.3  # of the upper level, in both halves
 SWING_TIME = 0.3
+REGULAR = 0.3  # deviation of the periods over their mean
 DUTY = 0.2  # a swing spends at least this part of the time high, and as much low
+FALLING = 0.4  # of the run time: a shorter straight end is a tail
+STRAIGHT = 0.05  # of the variance may lie off the line
 WHOLE = 0.005  # a grid this near to whole waves has no partial last wave
 ONE_BLOCK = 1.6  # a tail of whole blocks is no longer than about one block runs
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One part of the run. Level is the mean of the main series over its steady level (0 to about 1); period only for a sawtooth."""
+    """One part of the run. Level is the mean of the main series over its steady level (0 to about 1); period only for a sawtooth.
+
+    A ramp may be a falling one, at the end.
+    """
 
     kind: Kind
     start: int
     end: int
     level: float
     period: float | None = None
+    falling: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +151,7 @@ def _periodic(part: Values) -> tuple[float, float, int] | None:
         elif state and value < middle - band:
             state = False
     periods = np.diff(rises)
-    if len(periods) < 2 or np.median(periods) < 4 or np.std(periods) > 0.5 * np.mean(periods):
+    if len(periods) < 2 or np.median(periods) < 4 or np.std(periods) > REGULAR * np.mean(periods):
         return None
     return (upper - lower) / upper, float(np.mean(periods)), len(periods) + 1
 
@@ -164,8 +174,20 @@ def _middle(relative: Values, ramp: int, tail: int, swing: _Swing | None) -> lis
             at = end
         phases.append(_phase("steady", at, tail, relative))
     if tail < len(relative):
-        phases.append(_phase("tail", tail, len(relative), relative))
+        last = _phase("tail", tail, len(relative), relative)
+        phases.append(replace(last, kind="ramp", falling=True) if _falls_steadily(relative, tail) else last)
     return [phase for phase in phases if phase.end > phase.start]
+
+
+def _falls_steadily(relative: Values, tail: int) -> bool:
+    """Whether the end is long and a straight line downwards: work that grows with the block's index, not a few late blocks."""
+    part = np.clip(relative[tail:], 0, 1)
+    if len(part) < max(20, FALLING * len(relative)) or np.mean(part[: len(part) // 8]) < 0.6:
+        return False
+    places = np.arange(len(part))
+    slope, start = np.polyfit(places, part, 1)
+    rest = part - (slope * places + start)
+    return bool(slope < 0 and np.var(rest) < STRAIGHT * np.var(part))
 
 
 def _phase(kind: Kind, start: int, end: int, relative: Values, period: float | None = None) -> Phase:
@@ -177,7 +199,7 @@ def _gaps(relative: Values, ramp: int, tail: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     start: int | None = None
     for index in range(ramp, tail + 1):
-        idle = index < tail and relative[index] < IDLE
+        idle = index < tail and relative[index] < LOW
         if idle and start is None:
             start = index
         elif not idle and start is not None:
@@ -190,35 +212,42 @@ def _gaps(relative: Values, ramp: int, tail: int) -> list[tuple[int, int]]:
 def _shape(line: Timeline, phases: list[Phase], tail: int, waves: float | None, swing: _Swing | None) -> tuple[Shape, str]:
     """A lasting swing is a sawtooth; else the phase that leaves the most work undone names the shape, if it is enough."""
     total = line.samples
+    ending, why = _ending(line, tail, waves)
+    if any(phase.falling for phase in phases):
+        return "ramp", "the level falls steadily to the end: each block works less or more than the one beside it"
+    names: dict[str, Shape] = {"ramp": "ramp", "gap": "gaps", "tail": ending}
     shares: dict[str, float] = {phase.kind: 0.0 for phase in phases}
     lost: dict[str, float] = {"ramp": 0.0, "gap": 0.0, "tail": 0.0}
     for phase in phases:
         share = (phase.end - phase.start) / total
         shares[phase.kind] += share
         if phase.kind in lost:
-            lost[phase.kind] += share * (1 - min(1.0, phase.level))
+            usual = START_NS / line.duration_ns if phase.kind == "ramp" else 0.0
+            lost[phase.kind] += max(0.0, share - usual) * (1 - min(1.0, phase.level))
     if swing and shares.get("sawtooth", 0.0) >= SWING_TIME and max(lost.values()) < shares["sawtooth"]:
         return "sawtooth", f"{swing.series} swings {swing.cycles} times, period {swing.period / 1000:.1f} us"
-    kind = max(lost, key=lambda name: lost[name])
-    if lost[kind] < LOST_AT:
-        return "flat", f"ramp, gaps and tail leave less than {100 * LOST_AT:.0f} % of the steady part's work undone"
-    if kind == "gap":
-        return "gaps", f"nearly nothing runs in {100 * shares[kind]:.0f} % of the time between busy parts"
-    if kind == "ramp":
-        return "ramp", f"it takes {100 * shares[kind]:.0f} % of the time to reach the steady level"
-    return _tail_shape(line, tail, waves, shares["tail"])
+    limits = {kind: LOST_AT[ending if kind == "tail" else kind] for kind in lost}
+    kind = max(lost, key=lambda name: lost[name] / limits[name])
+    if lost[kind] < limits[kind]:
+        return "flat", f"ramp, gaps and tail leave only {100 * sum(lost.values()):.1f} % of the steady part's work undone"
+    share = 100 * shares[kind]
+    text = {
+        "gap": f"little runs in {share:.0f} % of the time between busy parts",
+        "ramp": f"it takes {share:.0f} % of the time to reach the steady level",
+        "tail": f"{share:.0f} % of the time only a part of the GPU works: {why}",
+    }
+    return names[kind], text[kind]
 
 
-def _tail_shape(line: Timeline, tail: int, waves: float | None, share: float) -> tuple[Shape, str]:
+def _ending(line: Timeline, tail: int, waves: float | None) -> tuple[Shape, str]:
     """tail: whole blocks of a last, partial wave run alone. imbalance: some blocks take longer than those beside them."""
-    text = f"{100 * share:.0f} % of the time only a part of the GPU works: "
     if waves is None:
-        return "tail", text + "the number of waves was not collected, so it may be imbalance between blocks, too"
+        return "tail", "the number of waves was not collected, so it may be imbalance between blocks, too"
     if waves <= 1:
-        return "imbalance", text + "all blocks started together and some run longer"
+        return "imbalance", "all blocks started together and some run longer"
     partial = waves - int(waves)
     if partial < WHOLE or partial > 1 - WHOLE:
-        return "imbalance", text + "the grid is a whole number of waves, so some blocks run longer"
+        return "imbalance", "the grid is a whole number of waves, so some blocks run longer"
     if line.samples - tail > ONE_BLOCK * max(tail, 1) / int(waves):
-        return "imbalance", text + "that is longer than a block takes, so some blocks run longer"
-    return "tail", text + f"the last wave fills {100 * partial:.0f} % of it"
+        return "imbalance", "that is longer than a block takes, so some blocks run longer"
+    return "tail", f"the last wave fills {100 * partial:.0f} % of it"

@@ -145,7 +145,10 @@ def test_a_kernel_family_stands_where_a_name_or_a_path_of_it_does(records: dict[
     assert len(families) > 5_000
     for record, item in families:
         named = {
-            term for other in record.evidence if (other.path, other.line) == (item.path, item.line) for term in vocabulary.of_name(other.name)
+            term
+            for other in record.evidence
+            if (other.path, other.line) == (item.path, item.line)
+            for term in vocabulary.of_name(other.name)
         }
         assert item.path
         assert item.name in named or item.name in vocabulary.of_path(item.path), (record.id, item)

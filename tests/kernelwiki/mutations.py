@@ -35,7 +35,9 @@ class Mutation:
 def instruction_pool(texts: Sequence[str]) -> list[str]:
     """Names that stand in backticks in the corpus and look like instructions, opcodes, metrics or functions."""
     names = {name for text in texts for name in _CODE.findall(_FENCE.sub("", text))}
-    return sorted(name for name in names if re.fullmatch(r"[\w.:%]+", name) and (re.search(r"[._:]", name) or name.isupper()) and len(name) > 3)
+    return sorted(
+        name for name in names if re.fullmatch(r"[\w.:%]+", name) and (re.search(r"[._:]", name) or name.isupper()) and len(name) > 3
+    )
 
 
 def _alike(name: str, pool: Sequence[str], choose: random.Random) -> str:
@@ -60,7 +62,8 @@ def other_number(old: str, choose: random.Random) -> str:
     """Another plausible number: its double, half, a neighbour, or one that kernels use."""
     value = float(old.replace(",", ""))
     if "." in old:
-        return f"{value * choose.choice((0.5, 2, 3)) + 0.1:.{len(old.split('.')[1])}f}"
+        options = {f"{value * factor:.{len(old.split('.')[1])}f}" for factor in (0.5, 2, 3, 4)}
+        return choose.choice(sorted(options - {old}))
     options = {str(int(value) * 2), str(int(value) + 1), *choose.sample(PLAUSIBLE, 4)} | ({str(int(value) // 2)} if value > 1 else set())
     return choose.choice(sorted(options - {old.replace(",", "")}))
 
@@ -81,23 +84,13 @@ def page_mutations(path: Path, text: str, pool: Sequence[str], records: Mapping[
     if requests:
         place = choose.choice(requests)
         yield _swap(path, text, "pr", place.span(2), str(_other_request(place.group(), records, choose).number))
-    archs = [*_places(text, _ARCH, body), *re.compile(r"\b(sm_?)(90|100|103|120)\b").finditer(_front(text, "archs")), *_info_archs(text)]
-    places = [place.span(2) for place in archs if place.string is text]
+    places = [place.span(2) for place in _places(text, _ARCH, body)]
     line = re.search(r"^archs:.*$", text, re.M)
     if line:
-        places += [(line.start() + match.start(2), line.start() + match.end(2)) for match in re.finditer(_ARCH, line.group())]
+        places += [(line.start() + match.start(2), line.start() + match.end(2)) for match in _ARCH.finditer(line.group())]
     if places:
         span = choose.choice(places)
         yield _swap(path, text, "arch", span, choose.choice([arch for arch in ARCHS if arch != text[span[0] : span[1]]]))
-
-
-def _front(text: str, key: str) -> str:
-    found = re.search(rf"^{key}:.*$", text, re.M)
-    return found.group() if found else ""
-
-
-def _info_archs(text: str) -> list[re.Match[str]]:
-    return []
 
 
 def _other_request(name: str, records: Mapping[str, Record], choose: random.Random) -> Record:
@@ -105,7 +98,28 @@ def _other_request(name: str, records: Mapping[str, Record], choose: random.Rand
     return choose.choice([record for record in records.values() if record.repo == repo and record.id != name])
 
 
-def summary_mutations(path: Path, line: str, pool: Sequence[str], records: Mapping[str, Record], choose: random.Random) -> Iterator[Mutation]:
+def draw(
+    pages: Mapping[Path, str], summaries: Mapping[Path, Sequence[str]], records: Mapping[str, Record], count: int, seed: int
+) -> list[Mutation]:
+    """`count` mutations of random pages and summary lines, one class after the other so that every class has its share."""
+    choose = random.Random(seed)
+    pool = instruction_pool(list(pages.values()))
+    lines = [(path, line) for path, rows in summaries.items() for line in rows]
+    found: list[Mutation] = []
+    while len(found) < count:
+        if lines and choose.random() < 0.4:
+            drawn = list(summary_mutations(*choose.choice(lines), pool, records, choose))
+        else:
+            path = choose.choice(sorted(pages))
+            drawn = list(page_mutations(path, pages[path], pool, records, choose))
+        rare = min((mutation for mutation in drawn), key=lambda mutation: sum(other.kind == mutation.kind for other in found), default=None)
+        found += [rare] if rare else []
+    return found
+
+
+def summary_mutations(
+    path: Path, line: str, pool: Sequence[str], records: Mapping[str, Record], choose: random.Random
+) -> Iterator[Mutation]:
     """One mutation of each class of one summary line."""
     row = json.loads(line)
     summary = str(row["summary"])

@@ -261,3 +261,6 @@ def test_the_answer_equals_the_command_lines(caller: Caller, places: Places) -> 
     found = caller.data("ncu_diagnose", report="python.ncu-rep", limit=3, response_format="detailed")
     for expected, kernel in zip(document["kernels"], found["kernels"], strict=True):
         assert [finding["id"] for finding in kernel["findings"]][:5] == [finding["id"] for finding in expected["findings"]]
+        assert kernel["duration_ns"] == expected["duration_ns"]  # once rounded to six digits on the way
+        values = [[item["value"] for item in finding["evidence"]] for finding in (*kernel["findings"], *expected["findings"])]
+        assert values[: len(values) // 2] == values[len(values) // 2 :]

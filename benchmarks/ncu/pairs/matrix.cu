@@ -81,7 +81,7 @@ __global__ void product_int8(const int* A, int* C, int rounds) {
 #pragma unroll
     for (int k = 0; k < 6; ++k)
       asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"  // PLANT oldint8
-                   : "+r"(c[k][0]), "+r"(c[k][1]), "+r"(c[k][2]), "+r"(c[k][3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+                   : "+r"(c[k][0]), "+r"(c[k][1]), "+r"(c[k][2]), "+r"(c[k][3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));  // PLANT oldint8
   int s = 0;
   for (int k = 0; k < 6; ++k) s += c[k][0] + c[k][3];
   C[blockIdx.x * blockDim.x + threadIdx.x] = s;

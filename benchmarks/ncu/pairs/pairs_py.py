@@ -1,4 +1,4 @@
-"""Triton and library cases of the pair corpus: `python3 pairs_py.py list|time|profile [CASE...]`, in the profiler's range three launches of a case with a twin, else one."""
+"""Triton and library cases of the pair corpus: `python3 pairs_py.py list|time|profile [CASE...]`; twins are profiled three times."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def library(name: str) -> Launch:
         return lambda: out.copy_(x.t())
     if name == "rand":
         out = torch.empty(1 << 26, device="cuda")
-        return lambda: out.uniform_()
+        return out.uniform_
     x = floats(1 << 26)
     return lambda: torch.nn.functional.gelu(x, approximate="tanh")
 
@@ -326,7 +326,7 @@ def main(mode: str, names: list[str]) -> None:
             launch = CASES[name]()
             launch()
             torch.cuda.synchronize()
-        except Exception as error:  # a case that this Triton cannot build must not cost the others
+        except Exception as error:  # noqa: BLE001 - a case that this Triton cannot build must not cost the others
             print(f"failed {name}: {error}", file=sys.stderr)
             continue
         if mode == "time":
@@ -346,3 +346,4 @@ def main(mode: str, names: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2:])
+# ruff: noqa: PLR0917, PLR0911

@@ -1,0 +1,401 @@
+"""`./run clients`: installs pinned clients into .clients, drives each against our server from an empty home, writes docs/clients.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model import ScriptedModel
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+FOLDER = ROOT / ".clients"
+DOC = ROOT / "docs" / "clients.md"
+MARKS = "<!-- results: ./run clients -->", "<!-- end of results -->"
+VENV = Path(sys.executable).parent
+SERVER = VENV / "kernel-skills-mcp"
+PREFIX = "mcp__kernel-skills__"
+REPORT = "python.ncu-rep"
+SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Outcome:
+    client: str
+    what: str
+    ok: bool
+    seen: str
+
+
+class Failed(Exception):
+    """A check that saw something else."""
+
+
+def expect(condition: object, seen: object) -> None:
+    if not condition:
+        raise Failed(str(seen)[:600])
+
+
+class Bench:
+    """A project folder with a report, a prepared index, and a fresh home for every client."""
+
+    def __init__(self, lab: Path | None) -> None:
+        self.data, self.lab = FOLDER / "data", lab
+        # Outside the checkout: clients look for skills, plugins and instructions in the folders above.
+        self.base = Path(tempfile.mkdtemp(prefix="kernel-skills-clients-"))
+        self.project = self.base / "project"
+        self.project.mkdir()
+        with tarfile.open(ROOT / "tests" / "ncu_skill" / "reports" / "corpus.tar.xz") as tar:
+            tar.extract(next(name for name in tar.getnames() if name.endswith(REPORT)), self.project)
+
+    def environment(self, home: Path, **more: str) -> dict[str, str]:
+        """What a new user has: a path, a language and an empty home (plus the prepared index)."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        own = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "NO_COLOR": "1"}
+        return {**kept, **own, "HOME": str(home), "KWIKI_HOME": str(self.data), **more}
+
+    def fresh_home(self, name: str) -> Path:
+        home = self.base / "home" / name
+        home.mkdir(parents=True)
+        return home
+
+    def run(self, command: list[str | Path], home: Path, **more: str) -> str:
+        """stdout and stderr of a command in the project folder."""
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=self.project,
+            env=self.environment(home, **more),
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=SECONDS,
+            check=False,
+            encoding="utf-8",
+        )
+        return done.stdout + done.stderr
+
+    def ours(self, *words: str) -> dict[str, Any]:
+        """The `--json` document of one of our own commands."""
+        command = [str(VENV / words[0]), *words[1:], "--json"]
+        done = subprocess.run(command, cwd=self.project, env=self.environment(self.data), capture_output=True, check=True, encoding="utf-8")
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+def binary(name: str) -> Path:
+    return FOLDER / "node_modules" / ".bin" / name
+
+
+def install() -> None:
+    """npm install of the pinned versions, once."""
+    FOLDER.mkdir(exist_ok=True)
+    pins = (HERE / "package.json").read_text(encoding="utf-8")
+    stamp = FOLDER / "installed.json"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == pins and all(binary(name).exists() for name in ("claude", "codex")):
+        return
+    (FOLDER / "package.json").write_text(pins, encoding="utf-8")
+    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True)
+    stamp.write_text(pins, encoding="utf-8")
+
+
+CALLS: list[tuple[str, dict[str, str]]] = [
+    ("kwiki_search", {"query": "tail-effect", "limit": "2"}),
+    ("kwiki_read", {"id": "pattern/tail-effect"}),
+    ("kwiki_trace", {"id": "cutlass#2472"}),
+    ("ncu_summary", {"report": REPORT}),
+    ("ncu_diagnose", {"report": REPORT, "limit": "1"}),
+    ("ncu_hotspots", {"report": REPORT}),
+    ("ncu_timeline", {"report": REPORT}),
+    ("ncu_diff", {"base": REPORT, "candidate": REPORT, "limit": "1"}),
+    ("ncu_metrics", {"report": REPORT, "match": "dram__bytes*"}),
+]
+LAB_CALLS: list[tuple[str, dict[str, str]]] = [("lab_status", {}), ("lab_audit", {})]
+
+
+# ---- inspector --------------------------------------------------------------------------------
+
+
+def inspector(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
+    home = bench.fresh_home("inspector")
+    server: list[str | Path] = [binary("mcp-inspector"), "--cli", SERVER]
+    lab: list[str | Path] = ["--lab", bench.lab] if bench.lab else []
+    environment = ["-e", f"KWIKI_HOME={bench.data}"]
+
+    def ask(*words: str) -> dict[str, Any]:
+        text = bench.run([*server, *lab, *environment, *words], home)
+        try:
+            found: dict[str, Any] = json.JSONDecoder().raw_decode(text[text.index("{") :])[0]
+        except ValueError:
+            raise Failed(text[-400:]) from None
+        return found
+
+    def listing() -> str:
+        tools = [tool["name"] for tool in ask("--method", "tools/list")["tools"]]
+        expect(set(tools) >= {name for name, _ in CALLS}, tools)
+        prompts = [prompt["name"] for prompt in ask("--method", "prompts/list")["prompts"]]
+        resources = len(ask("--method", "resources/list")["resources"])
+        return f"{len(tools)} tools, {len(prompts)} prompts, {resources} resources"
+
+    yield "lists tools, prompts and resources", listing
+
+    def calling() -> str:
+        calls = [*CALLS, *(LAB_CALLS if bench.lab else [])]
+        for name, arguments in calls:
+            words = [word for key, value in arguments.items() for word in ("--tool-arg", f"{key}={value}")]
+            found = ask("--method", "tools/call", "--tool-name", name, *words)
+            expect(not found.get("isError") and found.get("structuredContent"), f"{name}: {found}")
+        return f"{len(calls)} tools called: {', '.join(name for name, _ in calls)}"
+
+    yield "calls every tool (`--cli --method tools/call`)", calling
+
+
+# ---- Claude Code ------------------------------------------------------------------------------
+
+
+def claude(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
+    home = bench.fresh_home("claude")
+    program = binary("claude")
+
+    def add_and_list() -> str:
+        bench.run([program, "mcp", "add", "kernel-skills", "--scope", "user", "--", SERVER], home)
+        text = bench.run([program, "mcp", "list"], home)
+        expect("Connected" in text and "kernel-skills" in text, text)
+        return next(line for line in text.splitlines() if "Connected" in line).replace(str(SERVER), "kernel-skills-mcp").strip()
+
+    yield "`claude mcp add`, `claude mcp list`", add_and_list
+
+    def session() -> str:
+        bench.run([VENV / "kwiki", "skill", "install", "--client", "claude"], home)
+        servers = {"mcpServers": {"kernel-skills": {"command": str(SERVER), "env": {"KWIKI_HOME": str(bench.data)}}}}
+        (home / "mcp.json").write_text(json.dumps(servers), encoding="utf-8")
+        first = init_event(bench, home, ScriptedModel([], "hello"), "--strict-mcp-config", "--mcp-config", str(home / "mcp.json"))
+        tools = [name for name in first["tools"] if name.startswith(PREFIX)]
+        prompts = [name for name in first["slash_commands"] if name.startswith(PREFIX)]
+        expect(len(tools) == len(CALLS) and len(prompts) == 3 and "kernel-skills" in first["skills"], first)
+        return f"init event: {len(tools)} tools, {len(prompts)} prompts, skill kernel-skills, server {first['mcp_servers'][0]['status']}"
+
+    yield "a session's init event", session
+
+    def turn() -> str:
+        plan = [
+            ("kwiki_search", {"query": "tail-effect", "limit": 3}),
+            ("kwiki_read", {"id": "pattern/tail-effect"}),
+            ("ncu_diagnose", {"report": REPORT, "limit": 2}),
+        ]
+        model = ScriptedModel([(PREFIX + name, arguments) for name, arguments in plan], "The diagnosis and its page.")
+        init_event(bench, bench.fresh_home("claude-turn"), model, "--strict-mcp-config", "--mcp-config", str(home / "mcp.json"))
+        results = [json.loads(_text(result["content"])) for result in model.results()]
+        expect(len(results) == 3, [str(result)[:200] for result in model.results()])
+        return compared(bench, *results)
+
+    yield "one whole turn against a scripted model: search, read, diagnose, answer", turn
+
+    def plugin() -> str:
+        text = bench.run([program, "plugin", "validate", "--strict", ROOT], home)
+        expect("Validation passed" in text, text)
+        return "Validation passed"
+
+    yield "`claude plugin validate --strict`", plugin
+
+    def marketplace() -> str:
+        other = bench.fresh_home("claude-plugin")
+        copy = other / "checkout"
+        export(copy)
+        said = bench.run([program, "plugin", "marketplace", "add", copy], other)
+        said += bench.run([program, "plugin", "install", "kernel-skills@kernel-skills"], other)
+        text = bench.run([program, "plugin", "details", "kernel-skills@kernel-skills"], other)
+        expect("kernel-skills" in text and "Successfully" in said, said + text)
+        return "added from a folder, installed, details list the skill and the server"
+
+    yield "`claude plugin marketplace add`, `plugin install`, `plugin details`", marketplace
+
+
+def init_event(bench: Bench, home: Path, model: ScriptedModel, *options: str) -> dict[str, Any]:
+    """Runs one session against the scripted model; its first line."""
+    with model.serving() as address:
+        text = bench.run(
+            [
+                *(binary("claude"), "-p", "--output-format", "stream-json", "--verbose", "--max-turns", "8"),
+                *options,
+                *("--allowedTools", f"{PREFIX}*", "--", f"What holds {REPORT} back?"),
+            ],
+            home,
+            ANTHROPIC_BASE_URL=address,
+            ANTHROPIC_API_KEY="dummy",
+        )
+    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    expect(events and events[0].get("subtype") == "init", text)
+    expect(events[-1].get("subtype") == "success", events[-1])
+    found: dict[str, Any] = events[0]
+    return found
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
+
+
+def compared(bench: Bench, search: dict[str, Any], read: dict[str, Any], diagnosis: dict[str, Any]) -> str:
+    """The tool results that the model received against our own commands."""
+    page = bench.ours("kwiki", "show", "pattern/tail-effect")
+    expect(read["title"] == page["title"] and read["sections"] == [part["slug"] for part in page["sections"]], read["title"])
+    own = bench.ours("ncu-skill", "diagnose", REPORT, "--top", "2")
+    for kernel, expected in zip(diagnosis["kernels"], own["kernels"], strict=True):
+        found, wanted = ([item["id"] for item in row["findings"]] for row in (kernel, expected))
+        expect(found and found == wanted[: len(found)], (found, wanted))
+        expect(kernel["name"] == expected["name"] and kernel["duration_ns"] == expected["duration_ns"], kernel)
+    words = next(note for note in search["notes"] if note.startswith("finding id")).partition("searched as: ")[2]
+    hits = bench.ours("kwiki", "search", words, "--limit", "3")
+    expect([hit["id"] for hit in search["results"]] == [hit["id"] for hit in hits["results"]], search)
+    first = diagnosis["kernels"][0]["findings"]
+    return f"3 tool results, equal to `kwiki search`, `kwiki show` and `ncu-skill diagnose` (first finding: {first[0]['id']})"
+
+
+def export(folder: Path) -> None:
+    """The files of the checkout that git knows or would add."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, names):
+        source = ROOT / name
+        if source.is_file() and not name.startswith(("corpus/records", "corpus/model", "tests/ncu_skill/reports")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+
+
+# ---- Codex ------------------------------------------------------------------------------------
+
+
+def codex(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
+    home = bench.fresh_home("codex")
+    (home / ".codex").mkdir()
+
+    def add() -> str:
+        text = bench.run([binary("codex"), "mcp", "add", "kernel-skills", "--env", f"KWIKI_HOME={bench.data}", "--", SERVER], home)
+        expect("kernel-skills" in bench.run([binary("codex"), "mcp", "list"], home), text)
+        bench.run([VENV / "kwiki", "skill", "install", "--client", "codex"], home)
+        return "the server is in `codex mcp list`"
+
+    yield "`codex mcp add`", add
+
+    def app_server() -> str:
+        with AppServer(bench, home) as server:
+            listed = next(entry for entry in server.ask("mcpServerStatus/list", {})["data"] if entry["name"] == "kernel-skills")
+            expect(len(listed["tools"]) == len(CALLS), listed["tools"])
+            folders = server.ask("skills/list", {"cwds": [str(bench.project)]})["data"]
+            skills = [item["name"] for folder in folders for item in folder["skills"] if "kernel-skills" in item["name"]]
+            expect(len(skills) == 1, skills)
+            thread = server.ask("thread/start", {"cwd": str(bench.project)})["thread"]["id"]
+            for tool, arguments in CALLS:
+                typed = {key: int(value) if value.isdigit() else value for key, value in arguments.items()}
+                call = {"threadId": thread, "server": "kernel-skills", "tool": tool, "arguments": typed}
+                found = server.ask("mcpServer/tool/call", call)
+                expect(not found.get("isError") and found.get("structuredContent"), f"{tool}: {found}")
+        return f"lists and calls {len(CALLS)} tools; skill {skills[0]}"
+
+    yield "`codex app-server`: mcpServerStatus/list, skills/list, mcpServer/tool/call", app_server
+
+
+class AppServer:
+    """`codex app-server` over JSON lines."""
+
+    def __init__(self, bench: Bench, home: Path) -> None:
+        self._number = 0
+        self._process = subprocess.Popen(
+            [str(binary("codex")), "app-server"],
+            cwd=bench.project,
+            env=bench.environment(home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> AppServer:
+        client = {"name": "check", "title": "check", "version": "1"}
+        self.ask("initialize", {"clientInfo": client, "capabilities": {"experimentalApi": True}})
+        self._send({"jsonrpc": "2.0", "method": "initialized"})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+
+    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """The result of a request; notifications before it are passed over."""
+        assert self._process.stdout
+        self._number += 1
+        self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if message.get("id") == self._number and "method" not in message:
+                expect("result" in message, message)
+                found: dict[str, Any] = message["result"]
+                return found
+        raise Failed("codex app-server ended")
+
+
+# ---- all --------------------------------------------------------------------------------------
+
+CLIENTS = {"inspector": inspector, "claude": claude, "codex": codex}
+
+
+def outcomes(bench: Bench, names: list[str]) -> Iterator[Outcome]:
+    for name in names:
+        for what, check in CLIENTS[name](bench):
+            started = time.monotonic()
+            try:
+                seen, ok = check(), True
+            except (Failed, subprocess.SubprocessError, OSError, KeyError, StopIteration, ValueError) as error:
+                seen, ok = f"{type(error).__name__}: {error}", False
+            print(f"{'ok  ' if ok else 'FAIL'} {name}: {what}: {seen} ({time.monotonic() - started:.1f} s)", flush=True)
+            yield Outcome(name, what, ok, seen)
+
+
+def write_results(rows: list[Outcome]) -> None:
+    pins = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    head = f"Clients: {', '.join(f'{name} {version}' for name, version in pins.items())}. {time.strftime('%Y-%m-%d')}."
+    table = ["| client | check | result | seen |", "| --- | --- | --- | --- |"]
+    table += [f"| {row.client} | {row.what} | {'ok' if row.ok else 'FAIL'} | {row.seen.replace('|', '/')[:300]} |" for row in rows]
+    text = DOC.read_text(encoding="utf-8")
+    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    DOC.write_text("\n".join([before + MARKS[0], head, "", *table, MARKS[1] + after]), encoding="utf-8")
+
+
+def main() -> None:
+    """Run the checks; exit code 1 when one failed, 5 without Node."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "clients", nargs="*", choices=[*CLIENTS, []], help="only these (default: all); the document is written for all only"
+    )
+    parser.add_argument("--lab", type=Path, help="a kernel lab workspace: the inspector calls the lab's tools too")
+    options = parser.parse_args()
+    if not shutil.which("npm"):
+        sys.exit("run clients: needs Node.js 20 or newer with npm")
+    install()
+    bench = Bench(options.lab)
+    subprocess.run([VENV / "kwiki", "search", "warm"], env=bench.environment(bench.data), check=True, capture_output=True)
+    try:
+        rows = list(outcomes(bench, options.clients or list(CLIENTS)))
+    finally:
+        shutil.rmtree(bench.base, ignore_errors=True)
+    if not options.clients:
+        write_results(rows)
+    sys.exit(0 if all(row.ok for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -124,6 +124,7 @@ class Client:
             per_page=100,
             user_agent="kernel-skills",
             seconds_between_requests=pace or None,
+            seconds_between_writes=1.0 if pace else None,
         )
         self._requester = github.requester
 
@@ -164,7 +165,7 @@ class Client:
             response = self._try("POST", self._requester.graphql_url, headers, body)
             data = response.data if isinstance(response.data, dict) else {}
             errors = data.get("errors")
-            if not errors:
+            if not errors or data.get("data"):
                 return data.get("data")
             if not any(isinstance(error, dict) and error.get("type") == "RATE_LIMITED" for error in errors):
                 raise Refused(f"GraphQL: {_shown(str(errors))}", 200)
@@ -186,7 +187,7 @@ class Client:
             except (ValueError, RecursionError):
                 failure = "the answer is not JSON" if status < 400 else ""
             finally:
-                self._count(status, answered)
+                self._count(verb, status, answered)
             message = str(data.get("message", "")) if isinstance(data, dict) else ""
             if not failure and status < 400:
                 return Response(status, answered, data)
@@ -211,10 +212,10 @@ class Client:
             return NotAllowed(f"{self.base_url}: the token in GITHUB_TOKEN is not accepted (401).{said} Set a valid one, or unset it.")
         return Refused(f"{url}: status {status}.{said}", status)
 
-    def _count(self, status: int, headers: Mapping[str, str]) -> None:
+    def _count(self, verb: str, status: int, headers: Mapping[str, str]) -> None:
         self.usage.requests += 1
         self.usage.unchanged += status == 304
-        for name in ("remaining", "limit"):
+        for name in ("remaining", "limit") if verb == "GET" else ():
             value = headers.get(f"x-ratelimit-{name}", "")
             if value.isdigit():
                 setattr(self.usage, name, int(value))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import yaml
@@ -30,11 +30,11 @@ class Pattern:
     lower: bool = False
     only: re.Pattern[str] | None = None
     unless: re.Pattern[str] | None = None
+    hint: tuple[str, ...] = ()
 
-    @cached_property
-    def anywhere(self) -> re.Pattern[str]:
-        """Matches a text of several lines wherever `regex` matches one of them: a quick look before the lines are read one by one."""
-        return re.compile(self.regex.pattern, self.regex.flags | re.MULTILINE)
+    def may_match(self, text: str) -> bool:
+        """Whether `text` holds one of the words that every match contains one of: a quick look before lines are read one by one."""
+        return not self.hint or any(word in text for word in self.hint)
 
     def applies_to(self, path: str) -> bool:
         return not (self.only and not self.only.search(path)) and not (self.unless and self.unless.search(path))
@@ -46,6 +46,8 @@ class Pattern:
             found.append(self.name.format(name.lower() if self.lower else name))
         return found
 
+
+_BLOCK = 24
 
 # A line that is nothing but a comment (C, C++ or Python), preprocessor directives aside.
 _COMMENT = re.compile(r"^\s*(?://|\*|/\*|#(?!\s*(?:if|elif|ifdef|ifndef|define|include|pragma)))")
@@ -75,26 +77,31 @@ class Extractor:
         symbols: dict[str, AddedLine] = {}
         uses: Counter[str] = Counter()
         for path, run in groupby(added_lines(patch), key=lambda added: added.path):
-            lines = [added for added in run if len(added.text) <= self.longest_line]
-            text = "\n".join(added.text for added in lines)
-            patterns = [pattern for pattern in self.patterns if pattern.applies_to(path) and pattern.anywhere.search(text)]
-            for added in lines:
-                comment = bool(_COMMENT.match(added.text))
-                for pattern in patterns:
-                    if comment and pattern.kind == "arch":
-                        continue  # A remark about an architecture is no support for it.
-                    for name in pattern.names(added.text):
-                        clean = self._clean(pattern.kind, name)
-                        if clean:
-                            found.setdefault((pattern.kind, clean), added)
-                for name in self.symbol.findall(added.text):
-                    uses[name] += 1
-                    symbols.setdefault(name, added)
+            applying = [pattern for pattern in self.patterns if pattern.applies_to(path)]
+            for lines in _blocks(added for added in run if len(added.text) <= self.longest_line):
+                text = "\n".join(added.text for added in lines)
+                patterns = [pattern for pattern in applying if pattern.may_match(text)]
+                for added in lines:
+                    self._read(added, patterns, found)
+                    for name in self.symbol.findall(added.text):
+                        uses[name] += 1
+                        symbols.setdefault(name, added)
         named = {name for _, name in found}
         for name, _ in uses.most_common():
             if name not in named and len(name) <= self.longest_name and not self.symbol_ignore.match(name):
                 found[("symbol", name)] = symbols[name]
         return self._limited(found)
+
+    def _read(self, added: AddedLine, patterns: Sequence[Pattern], found: dict[tuple[str, str], AddedLine]) -> None:
+        """Names that `patterns` find in one line, into `found`."""
+        comment = bool(_COMMENT.match(added.text))
+        for pattern in patterns:
+            if comment and pattern.kind == "arch":
+                continue  # A remark about an architecture is no support for it.
+            for name in pattern.names(added.text):
+                clean = self._clean(pattern.kind, name)
+                if clean:
+                    found.setdefault((pattern.kind, clean), added)
 
     def _clean(self, kind: str, name: str) -> str | None:
         name = re.sub(r"\s+|cute::(?=Int)", "", name).strip(".:")
@@ -114,6 +121,12 @@ class Extractor:
                 kept[kind] += 1
                 evidence.append(Evidence(kind=kind, name=name, path=added.path, line=added.line))
         return evidence
+
+
+def _blocks(lines: Iterator[AddedLine]) -> Iterator[list[AddedLine]]:
+    """A few lines at a time, so that one quick look rules most patterns out for all of them."""
+    while block := list(islice(lines, _BLOCK)):
+        yield block
 
 
 def first_hunks(patch: str, limit: int) -> list[Evidence]:
@@ -174,6 +187,7 @@ def default_extractor() -> Extractor:
             lower=row.get("lower", False),
             only=re.compile(row["only"]) if "only" in row else None,
             unless=re.compile(row["unless"]) if "unless" in row else None,
+            hint=tuple(row.get("hint", ())),
         )
         for row in data["patterns"]
     )

@@ -6,7 +6,7 @@ One request lists a hundred pull requests; the lists are never completed one by 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -107,14 +107,22 @@ def discussion(client: Client, repo: str, number: int) -> list[str]:
     found: list[str] = []
     for path in (f"/repos/{quote(repo)}/issues/{number}/comments", f"/repos/{quote(repo)}/pulls/{number}/comments"):
         try:
+            said: list[Mapping[str, Any]] = []
             for page in client.pages(path, per_page=100):
-                found += [str(item["body"]) for item in items(page) if _is_said(item)]
-                if len(found) >= MAX_COMMENTS:
+                said += items(page)
+                if len(said) >= MAX_COMMENTS:
                     break
+            found += ordered(said)
         except Refused as error:
             if error.status not in (404, 410):
                 raise
     return found[:MAX_COMMENTS]
+
+
+def ordered(comments: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Texts of comments that people wrote, oldest first, the same from REST and GraphQL."""
+    rows = sorted((str(item.get("created_at") or ""), str(item["body"]).replace("\r\n", "\n")) for item in comments if _is_said(item))
+    return [text for _, text in rows]
 
 
 def _is_said(item: Mapping[str, Any]) -> bool:

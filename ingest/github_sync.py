@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from ingest.errors import IngestError, LimitReached, NotAllowed
 from ingest.git_repo import GitRepo
 from ingest.git_source import raw_files
 from ingest.github_source import OddAnswer, discussion, files_and_patch, first_page, items, one_pull, pages_in_all, raw_pull, repository
+from ingest.graphql import WORTH_IT, Batches, Details
 from ingest.plan import Plan, make_plan
 from ingest.recipes import recipe
 from ingest.record_files import BAD_LINE, REPOSITORY, check_pull
+from ingest.select import Selection
 from ingest.session import Report, Session, rules_fingerprint
 from ingest.state import GitHubState, LeftOut, RepoFolder, RepoState
 from ingest.store import Brief
@@ -59,7 +62,9 @@ class Sync:
     describer: Describer
     clone: GitRepo | None
     aside: dict[int, LeftOut]
+    batches: Batches
     pending: list[dict[str, Any]] = field(default_factory=list)
+    details: dict[int, Details] = field(default_factory=dict)
     failing: int = 0
     taken: int = 0
 
@@ -72,15 +77,33 @@ class Sync:
         return self.state.github
 
     def changed(self, first: Response) -> Iterator[Mapping[str, Any]]:
-        """Merged pull requests that this run has to look at, newest change first."""
+        """Merged pull requests that this run has to look at, newest change first; their details are asked for a page at a time."""
+        for page in self._pages(first):
+            rows = [item for item in page if not _is_done(self, item)]
+            self._prefetch(rows)
+            yield from rows
+
+    def _prefetch(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Ask for paths and discussion of a page's pull requests at once, where that saves requests."""
+        rows = rows[: self.options.limit - self.taken] if self.options.limit else rows
+        numbers = [item["number"] for item in rows if type(item.get("number")) is int and self._may_matter(item)]
+        self.details = self.batches.details(self.repo, numbers) if self.options.talk and len(numbers) >= WORTH_IT else {}
+
+    def _may_matter(self, item: Mapping[str, Any]) -> bool:
+        """Whether the title leaves it open that the pull request is kept."""
+        number, title = item["number"], str(item.get("title") or "")
+        known = self.session.everything or self._known(number) is not None
+        return known or self.describer.policy.best_possible(self.repo, title).decision == "include"
+
+    def _pages(self, first: Response) -> Iterator[list[Mapping[str, Any]]]:
+        """Merged pull requests of each page, down to what is known or older than asked for."""
         oldest = max(_earlier(self.github.cursor), self.options.since)
         for page in self.client.pages("", first):
-            for item in items(page):
-                updated = str(item.get("updated_at") or "")
-                if oldest and updated and updated < oldest:
-                    return
-                if item.get("merged_at") and (not self.options.since or str(item["merged_at"]) >= self.options.since):
-                    yield item
+            rows = list(items(page))
+            young = list(takewhile(lambda item: not (oldest and item.get("updated_at") and str(item["updated_at"]) < oldest), rows))
+            yield [item for item in young if item.get("merged_at") and str(item["merged_at"]) >= self.options.since]
+            if len(young) < len(rows):
+                return
 
     def starts_over(self) -> bool:
         """Whether the cursor does not count: a full run, or one that reaches further back than the last."""
@@ -113,16 +136,21 @@ class Sync:
         if known is None and not self.session.everything:
             aside = self._left_out(raw)
             if aside:
-                return {**entry, "left_out": {**vars(aside), "reasons": list(aside.reasons)}}
+                return {**entry, "left_out": {**asdict(aside), "reasons": list(aside.reasons)}}
+        details = self.details.get(number)
+        if known is None and details and details.paths is not None and not self.session.everything:
+            selection = self.describer.policy.select(self.repo, raw["title"], details.paths)
+            if selection.decision != "include":
+                return {**entry, "left_out": _row(raw, selection)}
         if known is None or self.options.full or not _has_diff(known, raw):
             self._add_files(raw)
             paths = [str(file["path"]) for file in raw["files"]]
             selection = self.describer.policy.select(self.repo, raw["title"], paths)
             if known is None and selection.decision != "include" and not self.session.everything:
-                row = LeftOut(number, raw["title"], selection.decision, selection.score, selection.reasons, _line_sha(raw))
-                return {**entry, "left_out": {**vars(row), "reasons": list(row.reasons)}}
+                return {**entry, "left_out": _row(raw, selection)}
         if self.options.talk:
-            raw["discussion"] = discussion(self.client, self.repo, number)
+            said = details.discussion if details else None
+            raw["discussion"] = discussion(self.client, self.repo, number) if said is None else list(said)
         return {**entry, "raw": raw}
 
     def _known(self, number: int) -> Brief | None:
@@ -271,7 +299,7 @@ def sync_github(session: Session, client: Client, report: Report, options: GitHu
         state.github = GitHubState()
     state.github.base_url = client.base_url
     clone = _clone(options.clone)
-    run = Sync(session, client, report, options, state, folder, session.describer(repo), clone, folder.left_out())
+    run = Sync(session, client, report, options, state, folder, session.describer(repo), clone, folder.left_out(), Batches(client))
     before = client.usage.requests, client.usage.unchanged, client.waiter.waited
     try:
         if options.dry_run:
@@ -317,12 +345,11 @@ def _run(run: Sync) -> None:
 
 def _take_all(run: Sync, first: Response) -> None:
     for item in run.changed(first):
-        if not _is_done(run, item):
-            if run.options.limit and run.taken >= run.options.limit:
-                run.report.complete = False
-                run.report.notes.append(f"stopped at --limit {run.options.limit}: run the same command again to go on")
-                return
-            run.take(item)
+        if run.options.limit and run.taken >= run.options.limit:
+            run.report.complete = False
+            run.report.notes.append(f"stopped at --limit {run.options.limit}: run the same command again to go on")
+            return
+        run.take(item)
 
 
 def _is_done(run: Sync, item: Mapping[str, Any]) -> bool:
@@ -364,6 +391,12 @@ def _identify(run: Sync, first: Response) -> None:
         if name.lower() != run.repo.lower():
             run.report.notes.append(f"{run.repo} is called {name} now: its records go by that name")
         run.rename(name)
+
+
+def _row(raw: Mapping[str, Any], selection: Selection) -> dict[str, Any]:
+    """The left-out row of a pull request, as the journal holds it."""
+    row = LeftOut(raw["number"], raw["title"], selection.decision, selection.score, selection.reasons, _line_sha(raw))
+    return {**asdict(row), "reasons": list(row.reasons)}
 
 
 def _clone(path: Path | None) -> GitRepo | None:

@@ -211,7 +211,7 @@ def _log(text: str, folder: Path, solution: Solution) -> list[dict[str, Any]]:
             file = file if file in solution.sources or file.endswith(".ptx") else Path(file).name
             severity = "warning" if match["severity"] == "warning" else "error"
             rows.append(_line(file, int(match["line"]), severity, match["text"]))
-        elif raw.startswith(("nvcc fatal", "ptxas fatal")):
+        elif raw.startswith(("nvcc fatal", "ptxas fatal")) and "aborted due to errors" not in raw:
             rows.append(_line(solution.entry[0], 1, "error", raw))
     return rows
 
@@ -253,6 +253,14 @@ def _resources(text: str, path: str) -> list[dict[str, Any]]:
             shared = _SHARED.search(line)
             kernels[-1].update(registers=int(used[1]), shared_bytes=int(shared[1]) if shared else 0)
     return kernels
+
+
+def _resource_usage(cubin: Path, folder: Path) -> dict[str, int]:
+    """Registers, stack and local memory that a cubin states, where cuobjdump is here; empty elsewhere."""
+    tool = toolchain.find("cuobjdump")
+    text = toolchain.run([str(tool), "-res-usage", str(cubin)], folder).text if tool else ""
+    found = re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text)
+    return {"registers": int(found[1]), "stack_bytes": int(found[2]), "spill_bytes": int(found[3])} if found else {}
 
 
 def _sass_paths(cubin: Path, folder: Path) -> dict[str, bool]:
@@ -385,6 +393,7 @@ def _triton_result(solution: Solution, kernels: list[dict[str, Any]], words: str
             cubin = Path(name) / "unit.cubin"
             cubin.write_bytes(image)
             used = _sass_paths(cubin, Path(name))
+            kernel.update(_resource_usage(cubin, Path(name)))
         for name, here in (used or ptx_paths(ptx)).items():
             found["paths"][name] = found["paths"][name] or here
         found["kernels"].append({**kernel, "paths": [name for name, here in ptx_paths(ptx).items() if here]})

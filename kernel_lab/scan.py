@@ -35,8 +35,8 @@ def rules() -> dict[str, Any]:
     return found
 
 
-def scan(solution: Solution, float_only_32: bool = False) -> list[Mark]:
-    """Every mark in every source, hard ones first. `float_only_32`: all floats of the definition are 32 bits or wider."""
+def scan(solution: Solution, float_only_32: bool = False, scalars: frozenset[int] = frozenset()) -> list[Mark]:
+    """Every mark in every source, hard ones first. `float_only_32`: all floats of the definition are 32 bits or wider; `scalars`: places of the entry's arguments that are no tensors."""
     from kernel_lab.scan_python import scan_python
 
     found: list[Mark] = []
@@ -44,7 +44,7 @@ def scan(solution: Solution, float_only_32: bool = False) -> list[Mark]:
         suffix = Path(path).suffix
         found += _texts(path, text)
         if suffix in PYTHON:
-            found += scan_python(path, text, solution, float_only_32)
+            found += scan_python(path, text, solution, float_only_32, scalars)
         elif suffix in NATIVE:
             found += scan_native(path, text)
     if solution.language == "tilelang":
@@ -80,7 +80,7 @@ def _texts(path: str, text: str) -> list[Mark]:
 
 def strip_comments(text: str) -> str:
     """C++ text with comments and the insides of plain strings blanked, line numbers kept; spliced lines joined first."""
-    text = re.sub(r"\\\r?\n", " ", text)
+    text = re.sub(r"\\\r?\n", "", text)
     pattern = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
 
     def blank(match: re.Match[str]) -> str:

@@ -7,26 +7,26 @@ import re
 from collections.abc import Iterator
 
 from kernel_lab.scan import Mark, rules
+from kernel_lab.scan_state import State, returns_shared
 from kernel_lab.solution import Solution
 
-_METADATA = {"shape", "device", "dtype", "ndim", "is_cuda", "itemsize", "layout"}
-_METADATA_CALLS = {"size", "dim", "numel", "stride", "element_size", "is_contiguous", "nelement"}
-_MUTATORS = {"append", "extend", "insert", "update", "setdefault", "pop", "popitem", "add", "remove", "clear", "appendleft", "discard", "copy_", "fill_", "zero_", "add_", "mul_", "sub_", "div_", "__setitem__"}  # fmt: skip
 _BIG_LITERAL = 64
+_HARMLESS_SYS = ("version_info", "maxsize", "float_info")
 
 
-def scan_python(path: str, text: str, solution: Solution, float_only_32: bool) -> list[Mark]:
+def scan_python(path: str, text: str, solution: Solution, float_only_32: bool, scalars: frozenset[int] = frozenset()) -> list[Mark]:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         return [Mark("hard", path, getattr(error, "lineno", 1) or 1, "not Python", str(error)[:120])]
-    return list(_Scan(path, tree, solution, float_only_32).marks())
+    return list(PythonScan(path, tree, solution, float_only_32, scalars).marks())
 
 
-class _Scan:
+class PythonScan:
     """One module."""
 
-    def __init__(self, path: str, tree: ast.Module, solution: Solution, float_only_32: bool) -> None:
+    def __init__(self, path: str, tree: ast.Module, solution: Solution, float_only_32: bool, scalars: frozenset[int]) -> None:
+        self.scalars = scalars
         self.path, self.tree, self.solution, self.float_only_32 = path, tree, solution, float_only_32
         self.rules = rules()["python"]
         self.modules = dict(_imported(tree))
@@ -34,6 +34,11 @@ class _Scan:
         self.device_nodes = {id(child) for node in self.jitted for child in ast.walk(node)}
         self.functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
         self.globals = _module_names(tree)
+        self.function_names = {node.name for node in self.functions if isinstance(node, ast.FunctionDef)}
+        self.plain_constants = _plain_constants(tree)
+        self.returns_shared: set[str] = set()
+        self.data_parameters: dict[str, set[str]] = {}
+        self.returns_shared = returns_shared(self)
         self.data_parameters = self._data_parameters()
 
     def _data_parameters(self) -> dict[str, set[str]]:
@@ -52,7 +57,7 @@ class _Scan:
         self.data_parameters = found
         for _ in range(4):
             for function in self.functions:
-                state = _State(self, function)
+                state = State(self, function)
                 inside = {id(item) for item in ast.walk(function)}
                 for call in calls:
                     name = call.func.id  # type: ignore[attr-defined]
@@ -72,7 +77,7 @@ class _Scan:
         yield from self._top_level()
         for function in self.functions:
             if id(function) not in self.device_nodes:
-                yield from _State(self, function).marks()
+                yield from State(self, function).marks()
 
     def _imports(self, node: ast.AST) -> Iterator[Mark]:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -80,12 +85,21 @@ class _Scan:
             if node.level:
                 return
             names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for alias in node.names:
+                if alias.name in self._flat("hard") or (node.module == "sys" and alias.name not in _HARMLESS_SYS):
+                    yield self.mark("hard", node, f"import {node.module}.{alias.name}", "reaches the inside of other code")
+                elif alias.name in self._flat("review") and not str(node.module).startswith("triton"):
+                    yield self.mark(
+                        "review", node, f"import {node.module}.{alias.name}", "streams, clocks, addresses, seeds or the environment"
+                    )
         hard = dict(self.rules["hard_imports"])
         for name in names:
             above = {name, *(name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))}
             found = sorted(above & set(hard))
             if found:
                 yield self.mark("hard", node, f"import {name}", hard[found[0]])
+            elif isinstance(node, ast.Import) and set(name.split(".")) & set(self._flat("hard")):
+                yield self.mark("hard", node, f"import {name}", "reaches the inside of other code")
             elif above & set(self.rules["library_modules"]):
                 yield self.mark("library", node, f"import {name}", "a library that does the operation")
             elif (
@@ -96,8 +110,6 @@ class _Scan:
                 yield self.mark("review", node, f"import {name}", "not a module that kernels are known to need")
             if isinstance(node, ast.ImportFrom) and name.endswith(".*"):
                 yield self.mark("review", node, f"from {node.module} import *", "hides where names come from")
-            if name in ("time.perf_counter", "torch.cuda.Stream"):
-                yield self.mark("review", node, f"import {name}", "looks at clocks or streams")
 
     def _names(self, node: ast.AST) -> Iterator[Mark]:
         if isinstance(node, ast.Name):
@@ -136,11 +148,14 @@ class _Scan:
             yield self.mark("review", node, f".{node.attr}", "a private name of a library")
         if root == "sys":
             yield self.mark(
-                "review" if node.attr in ("version_info", "maxsize", "float_info") else "hard",
+                "review" if node.attr in _HARMLESS_SYS else "hard",
                 node,
                 f"sys.{node.attr}",
                 "reaches the interpreter",
             )
+
+    def _full_name(self, node: ast.Attribute | ast.Name) -> str:
+        return self.modules.get(node.id, "") if isinstance(node, ast.Name) else f"{self._root_module(node)}.{node.attr}"
 
     def _root_module(self, node: ast.AST) -> str:
         """Dotted module name that an attribute chain starts from, empty when it is no module."""
@@ -172,14 +187,14 @@ class _Scan:
             root = self._root_module(target)
             if "backends" in ast.unparse(target):
                 yield self.mark("review", target, ast.unparse(target), "changes how a library computes")
-            elif root or self._root_name(target) in self.modules:
+            elif root or self.root_name(target) in self.modules:
                 yield self.mark("hard", target, ast.unparse(target), "replaces a part of a library")
-            elif self._root_name(target) in self.globals:
+            elif self.root_name(target) in self.globals:
                 yield self.mark("review", target, ast.unparse(target), "keeps state between calls")
-            elif self._root_name(target) != "self":
+            elif self.root_name(target) != "self":
                 yield self.mark("review", target, ast.unparse(target), "changes an object that is not its own")
 
-    def _root_name(self, node: ast.AST) -> str:
+    def root_name(self, node: ast.AST) -> str:
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
             node = node.func if isinstance(node, ast.Call) else node.value
         return node.id if isinstance(node, ast.Name) else ""
@@ -209,8 +224,10 @@ class _Scan:
             yield self.mark("review", node, type(node).__name__.lower(), "keeps state between calls or puts work off")
         elif isinstance(node, ast.FunctionDef) and any(_is_mutable(item) for item in [*node.args.defaults, *node.args.kw_defaults] if item):
             yield self.mark("review", node, f"a changeable default of {node.name}", "keeps state between calls")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next" and node.args:
-            yield self.mark("review", node, "next", "keeps state between calls")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("next", "iter"):
+            yield self.mark("review", node, node.func.id, "keeps state between calls")
+        if isinstance(node, ast.Attribute | ast.Name) and self._full_name(node) in ("itertools.count", "itertools.cycle", "itertools.tee"):
+            yield self.mark("review", node, ast.unparse(node), "keeps state between calls")
 
     def _literals(self, node: ast.AST) -> Iterator[Mark]:
         if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
@@ -284,6 +301,17 @@ def _module_names(tree: ast.Module) -> set[str]:
     return found
 
 
+def _plain_constants(tree: ast.Module) -> set[str]:
+    """Module-level names bound to a number, a string or a tuple of those."""
+    return {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and all(isinstance(item, ast.Constant | ast.Tuple | ast.Load) for item in ast.walk(node.value))
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
 def _is_jitted(node: ast.FunctionDef) -> bool:
     return any(re.search(r"(^|\.)jit\b", ast.unparse(item)) and "torch" not in ast.unparse(item) for item in node.decorator_list)
 
@@ -305,114 +333,10 @@ def _is_mutable(node: ast.expr) -> bool:
     return isinstance(node, ast.List | ast.Dict | ast.Set | ast.Call | ast.ListComp | ast.DictComp) and not plain
 
 
-def _filled(function: ast.FunctionDef, call: ast.Call, state: _State) -> set[str]:
+def _filled(function: ast.FunctionDef, call: ast.Call, state: State) -> set[str]:
     """Parameters of `function` that `call` fills with data."""
     names = [item.arg for item in [*function.args.posonlyargs, *function.args.args]]
     found = {name for name, value in zip(names, call.args, strict=False) if state.is_data(value)}
     found |= {word.arg for word in call.keywords if word.arg and state.is_data(word.value)}
     spread = any(isinstance(value, ast.Starred) for value in call.args) or any(word.arg is None for word in call.keywords)
     return set(names) if spread or function.args.vararg or function.args.kwarg else found
-
-
-class _State:
-    """What one function keeps in module-level names, and whether it depends on the data it was given."""
-
-    def __init__(self, scan: _Scan, function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
-        self.scan, self.function = scan, function
-        arguments = function.args
-        every = {item.arg for item in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]} - {"self"}
-        every |= {item.arg for item in (arguments.vararg, arguments.kwarg) if item}
-        known = scan.data_parameters.get(function.name) if isinstance(function, ast.FunctionDef) and function in scan.tree.body else None
-        self.data = set(every if known is None else known)
-        self.body = function.body if isinstance(function.body, list) else [ast.Expr(function.body)]
-        self.local = set(every)
-        self.cached = not isinstance(function, ast.Lambda) and any("cache" in ast.unparse(item) for item in function.decorator_list)
-        self.aliases = self._spread()
-
-    def _spread(self) -> set[str]:
-        """Mark names assigned from data as data, names bound to module-level objects as those; two passes reach loops."""
-        aliases: set[str] = set()
-        for _ in range(2):
-            for node in (item for statement in self.body for item in ast.walk(statement)):
-                if (
-                    not isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr | ast.For)
-                    or getattr(node, "value", getattr(node, "iter", None)) is None
-                ):
-                    continue
-                value = node.iter if isinstance(node, ast.For) else node.value
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names = {
-                    part.id
-                    for target in targets
-                    for part in ast.walk(target)
-                    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
-                }
-                self.local |= names
-                assert value is not None
-                if self.is_data(value):
-                    self.data |= names
-                root = self.scan._root_name(value)
-                if (
-                    isinstance(value, ast.Name | ast.Subscript | ast.Attribute | ast.Call)
-                    and (root in self.scan.globals - self.local or root in aliases)
-                    and not self._calls_function(value)
-                ):
-                    aliases |= names
-        return aliases
-
-    def _calls_function(self, value: ast.expr) -> bool:
-        """A plain call of a module-level function gives a new object, not the module's own."""
-        return isinstance(value, ast.Call) and isinstance(value.func, ast.Name)
-
-    def is_data(self, node: ast.AST) -> bool:
-        """True when an expression depends on the contents of the arguments, not only on shapes, types and devices."""
-        if isinstance(node, ast.Attribute) and node.attr in _METADATA:
-            return False
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _METADATA_CALLS:
-            return False
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
-            return False
-        if isinstance(node, ast.Name):
-            return node.id in self.data and not self.cached
-        return any(self.is_data(child) for child in ast.iter_child_nodes(node))
-
-    def _is_shared(self, node: ast.AST) -> bool:
-        name = self.scan._root_name(node)
-        return bool(name) and ((name in self.scan.globals and name not in self.local) or name in self.aliases)
-
-    def marks(self) -> Iterator[Mark]:
-        for node in (item for statement in self.body for item in ast.walk(statement)):
-            yield from self._stores(node)
-            yield from self._calls(node)
-
-    def _stores(self, node: ast.AST) -> Iterator[Mark]:
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript) and self._is_shared(node.target):
-            yield self.scan.mark("review", node, ast.unparse(node), "counts calls or keeps state between them")
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Subscript) and self._is_shared(target):
-                    yield from self._store(node, target)
-
-    def _store(self, node: ast.Assign, target: ast.Subscript) -> Iterator[Mark]:
-        container = self.scan._root_name(target)
-        reads_itself = any(isinstance(item, ast.Name) and item.id == container for item in ast.walk(node.value))
-        key_is_fixed = not any(isinstance(item, ast.Name) for item in ast.walk(target.slice))
-        if self.is_data(target.slice) or self.is_data(node.value):
-            yield self.scan.mark("review", node, ast.unparse(node), "keeps results or data between calls")
-        elif reads_itself or key_is_fixed:
-            yield self.scan.mark("review", node, ast.unparse(node), "counts calls or keeps state between them")
-
-    def _calls(self, node: ast.AST) -> Iterator[Mark]:
-        if not isinstance(node, ast.Call):
-            return
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS and self._is_shared(node.func.value):
-            name = self.scan._root_name(node.func.value)
-            if name not in self.scan.modules:
-                yield self.scan.mark("review", node, ast.unparse(node), "keeps data or counts between calls")
-        if isinstance(node.func, ast.Name) and any(self.is_data(item) for item in [*node.args, *(word.value for word in node.keywords)]):
-            called = next((item for item in self.scan.functions if isinstance(item, ast.FunctionDef) and item.name == node.func.id), None)
-            if called is not None and any("cache" in ast.unparse(item) for item in called.decorator_list):
-                yield self.scan.mark("review", node, ast.unparse(node), "keeps results by the identity or value of data")
-        out = next((word.value for word in node.keywords if word.arg == "out"), None)
-        if out is not None and self._is_shared(out):
-            yield self.scan.mark("review", node, ast.unparse(node), "writes into a buffer that is kept between calls")

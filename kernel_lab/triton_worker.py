@@ -95,7 +95,7 @@ def _compile_only(triton: Any, arch: str, found: list[dict[str, Any]]) -> None:
     def compile_launch(self: Any, *arguments: Any, grid: Any = None, warmup: bool = True, **options: Any) -> Any:
         kernel = launch(self, *arguments, grid=grid if grid is not None else (1,), warmup=True, **options)
         found.append({
-            "name": kernel.metadata.name, "registers": _registers(kernel), "spill_bytes": 0, "stack_bytes": 0,
+            "name": kernel.metadata.name, "registers": 0, "spill_bytes": 0, "stack_bytes": 0,
             "shared_bytes": int(kernel.metadata.shared), "warps": int(kernel.metadata.num_warps), "ptx": kernel.asm["ptx"],
             "cubin": base64.b64encode(kernel.asm["cubin"]).decode(),
         })  # fmt: skip
@@ -107,23 +107,6 @@ def _compile_only(triton: Any, arch: str, found: list[dict[str, Any]]) -> None:
         return self.fn.run(*arguments, **{**self.configs[0].all_kwargs(), **options})
 
     Autotuner.run = first_config
-
-
-def _registers(kernel: Any) -> int:
-    """REGCOUNT of the kernel's text section: in the upper byte of sh_info of the ELF image."""
-    import struct
-
-    image = kernel.asm["cubin"]
-    table, size, count = struct.unpack_from("<Q", image, 40)[0], *struct.unpack_from("<HH", image, 58)
-    best = 0
-    for index in range(count):
-        kind, flags, info = (
-            *struct.unpack_from("<IQ", image, table + index * size + 4),
-            struct.unpack_from("<I", image, table + index * size + 44)[0],
-        )
-        if kind == 1 and flags & 0x4:
-            best = max(best, info >> 24)
-    return best
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def verify(workspace: Workspace, candidate: Solution, progress: Progress | None 
     incumbent = workspace.resolve(incumbent_id) if incumbent_id else None
     clocks = Clocks.now()
     tell("scan", 0, 3)
-    marks = scan(candidate, _floats_are_wide(contract))
+    marks = scan(candidate, _floats_are_wide(contract), _scalars(contract))
     tell("compile", 1, 3)
     compiled = _compile_gate(candidate, contract)
     tell("run", 2, 3)
@@ -59,6 +59,10 @@ def verify(workspace: Workspace, candidate: Solution, progress: Progress | None 
 def _floats_are_wide(contract: Contract) -> bool:
     floats = [tensor.dtype for tensor in (*contract.definition.inputs, *contract.definition.outputs) if tensor.dtype in FLOATS]
     return bool(floats) and all(name in ("float32", "float64") for name in floats)
+
+
+def _scalars(contract: Contract) -> frozenset[int]:
+    return frozenset(place for place, tensor in enumerate(contract.definition.inputs) if tensor.shape is None)
 
 
 def _compile_gate(candidate: Solution, contract: Contract) -> Gate:

@@ -205,7 +205,7 @@ class FactLine:
 
     @cached_property
     def forms(self) -> frozenset[str]:
-        return frozenset(form for item in self.items for form in item)
+        return _line_forms(self.text, self.loose)
 
     @cached_property
     def pieces(self) -> tuple[FactLine, ...]:
@@ -229,6 +229,16 @@ class FactLine:
 
     def holds(self, item: Item) -> bool:
         """Whether the line has the item: the number, the name (whole, or all its pieces), an architecture by any of its names."""
+        known = self._held.get(item)
+        if known is None:
+            known = self._held[item] = self._holds(item)
+        return known
+
+    @cached_property
+    def _held(self) -> dict[Item, bool]:
+        return {}
+
+    def _holds(self, item: Item) -> bool:
         if item.kind == "number":
             return item.form in self.forms and (self.numbered or not self.loose)
         if item.form in self.forms:
@@ -264,6 +274,11 @@ def _patterns(text: str) -> tuple[re.Pattern[str], ...]:
 
 
 @lru_cache(maxsize=100_000)
+def _line_forms(text: str, loose: bool) -> frozenset[str]:
+    return frozenset(form for item in _line_items(text, loose) for form in item)
+
+
+@lru_cache(maxsize=100_000)
 def _line_items(text: str, loose: bool) -> tuple[frozenset[str], ...]:
     found = []
     for match in _SCAN.finditer(text.replace("`", " ")):
@@ -279,6 +294,7 @@ def _line_items(text: str, loose: bool) -> tuple[frozenset[str], ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=200_000)
 def _name_forms(whole: str, loose: bool) -> frozenset[str]:
     form = name_form(whole)
     forms = set(name_parts(form)) | {stem(form)}

@@ -11,6 +11,7 @@ from kernelwiki.facts import FactLine, Item, is_arch, items_of, name_parts
 REACH = 6  # items on each side of a token in the sentence that count as what is said about it
 FADE = 0.3  # how much less an item counts with each place that it is further away
 NEAR = 4  # a name that stands twice within so many items is an enumeration that repeats itself
+RIVAL_ITEMS = 4  # a shorter line says too little to be what a sentence is about
 SHORT_CLAUSE = 3  # a clause of fewer items says too little: the whole sentence counts
 AMPLE = 0.6  # so much shared context is enough among the clauses of one fact
 MARGIN = 0.5  # by how much (in items beside the token) another line may match better before the token is held to be wrong
@@ -64,7 +65,7 @@ def _unsupported(items: Sequence[Item], place: int, lines: Sequence[FactLine], c
     if item.kind == "name" and any(line.loose for line in holding) and not is_arch(item):
         return None
     meaning = [line for line in lines if line in holding or line.may_mean(item)]
-    others = [line for line in lines if line.rival and line not in meaning]
+    others = [line for line in lines if line.rival and line not in meaning and len(line.items) >= RIVAL_ITEMS]
     around = _around(items, place)
     return (
         _out_of_place(around, meaning, others)

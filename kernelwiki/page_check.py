@@ -316,11 +316,9 @@ def _check_links(name: str, body: str, path: Path, pages: set[str], library: Lib
             yield Problem("link", name, f"{target} leads nowhere")
         elif anchor and anchor not in {part.slug for part in sections(split_front_matter(linked.read_text(encoding="utf-8"), linked)[1])}:
             yield Problem("link", name, f"{target}: {page_id(linked)} has no section {anchor}")
-    repos = {record_id.split("#", 1)[0].rsplit("/", 1)[-1].lower() for record_id in library.records}
-    known = {record_id.lower() for record_id in library.records}
     for paragraph in re.sub(r"\[\^[^\]]*\]", "", prose).split("\n"):
         for reference in dict.fromkeys(references(paragraph)):
-            if reference.repo in repos and not {reference.short, reference.full} & known:
+            if reference.repo in library.repositories and not {reference.short, reference.full} & library.known:
                 yield Problem("link", name, f"{reference.short} is not in the knowledge base")
     for page in set(re.findall(rf"(?<![\w/.])((?:{'|'.join(KINDS)})/[a-z0-9-]+)(?![\w/-]|\.\w)", re.sub(r"\]\([^)]*\)", "", prose))):
         if page not in pages:

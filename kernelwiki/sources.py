@@ -6,7 +6,7 @@ import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ class Library:
         self.records = records
         self.terms = terms
         self._sheets: dict[str, Sheet | None] = {}
-        self._record_lines: dict[str, list[FactLine]] = {}
+        self._lines: dict[tuple[Source, str], list[FactLine]] = {}
 
     def sheet(self, name: str) -> Sheet | None:
         """The document sheet `name`, None when there is no such file; raises CorpusUnreadable for a broken one."""
@@ -105,6 +105,22 @@ class Library:
 
     def lines(self, source: Source, code: str = "") -> list[FactLine]:
         """Fact lines of a source; `code` is the text of the citing page's snippets. Empty when the source is not there."""
+        wanted = (source, code if source.kind == "snippet" else "")
+        if wanted not in self._lines:
+            self._lines[wanted] = self._read_lines(*wanted)
+        return self._lines[wanted]
+
+    @cached_property
+    def repositories(self) -> frozenset[str]:
+        """Short names of the repositories that have records, lower case."""
+        return frozenset(name.split("#", 1)[0].rsplit("/", 1)[-1].lower() for name in self.records)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Ids of the records, lower case."""
+        return frozenset(name.lower() for name in self.records)
+
+    def _read_lines(self, source: Source, code: str) -> list[FactLine]:
         upstream = source.kind in ("pr", "evidence")
         loose = upstream or source.kind in ("vocabulary", "snippet")
         sheet = self.sheet(source.id) if source.kind == "doc" and source.id else None

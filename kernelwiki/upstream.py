@@ -106,10 +106,11 @@ def unproven(fact: str, text: str) -> list[str]:
 
 def _is_in(item: Item, low: str) -> bool:
     written = item.text.lower().strip("`.:")
+    if item.kind == "number":
+        digits = {item.form, written.lstrip("+-±~"), re.sub(r"[^\d.].*$", "", written.lstrip("+-±~").replace(",", ""))}
+        return any(re.search(rf"(?<![\d.]){re.escape(text)}(?!\d)", low.replace(",", "")) for text in digits if text)
     if written in low:
         return True
-    if item.kind == "number":
-        return re.search(rf"(?<![\d.]){re.escape(item.form)}(?![\d])", low.replace(",", "")) is not None
     pieces = [piece for piece in re.split(r"\.|::|->", item.form) if piece]
     if len(pieces) > 1 and all(piece in low for piece in pieces):
         return True

@@ -45,11 +45,15 @@ def arch_of(wiki: Wiki, compute_capability: str) -> str:
 
 
 def related(wiki: Wiki, finding: dict[str, Any], arch: str, pages: int = 3, prs: int = 3) -> dict[str, Any]:
-    """`pages` (the playbook's that exist here first) and `prs` of a finding (`id`, `symptoms`, `fixes`); a key without rows is left out."""
+    """`pages` (the finding's own, then the playbook's that exist here) and `prs` of a finding (`id`, `symptoms`, `fixes`).
+
+    A key without rows is left out.
+    """
     query = finding_query(wiki, finding["id"], finding.get("symptoms", ()))
     if not query:
         return {}
-    named = dict.fromkeys(page for fix in finding.get("fixes", ()) for page in fix["wiki"])
+    named = dict.fromkeys([f"pattern/{finding['id']}"])
+    named |= dict.fromkeys(page for fix in finding.get("fixes", ()) for page in fix["wiki"])
     known = set(wiki.page_ids())
     rows = [_page_row(wiki.page(name)) for name in named if name in known]
     searched = wiki.search(query, kind="page", limit=pages + len(rows))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kernelwiki.wiki import Wiki
 
 BUILD_SECONDS = 900.0
+THREADS = 4  # questions at once; more only fight for the same cores and memory
 Result = TypeVar("Result")
 
 
@@ -24,11 +25,14 @@ class Knowledge:
         self._workers = workers
         self._wiki: Wiki | None = None
         self._lock: anyio.Lock | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
 
     async def ask(self, question: Callable[[Wiki], Result], on_progress: OnProgress | None = None) -> Result:
         """What `question` finds in the wiki. Raises KernelWikiError, and WorkerFailed when the index cannot be built."""
         wiki = self._wiki or await self._open(on_progress)
-        return await anyio.to_thread.run_sync(question, wiki, abandon_on_cancel=True)
+        if self._limiter is None:  # made here: it belongs to the event loop that serves
+            self._limiter = anyio.CapacityLimiter(THREADS)
+        return await anyio.to_thread.run_sync(question, wiki, abandon_on_cancel=True, limiter=self._limiter)
 
     async def _open(self, on_progress: OnProgress | None) -> Wiki:
         if self._lock is None:

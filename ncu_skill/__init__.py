@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ncu_skill.comparison.facade import compare
-    from ncu_skill.facade import diagnose, hotspots, metrics, summary
+    from ncu_skill.facade import analyse, diagnose, hotspots, metrics, summary
     from ncu_skill.report import open_report
 
-__all__ = ["compare", "diagnose", "hotspots", "metrics", "open_report", "summary"]
+__all__ = ["analyse", "compare", "diagnose", "hotspots", "metrics", "open_report", "summary"]
 
 _HOMES = {"compare": "ncu_skill.comparison.facade", "open_report": "ncu_skill.report"}
 

@@ -88,6 +88,21 @@ def hotspots(  # noqa: PLR0917
 
 @cli.command(epilog=EXIT_CODES)
 @REPORT
+@KERNEL
+@LAUNCH
+@click.option("--only", metavar="TABLE", help="One of roofline, occupancy, balance, memory, tensor, patterns.")
+@JSON
+@PATHS
+def analyse(report: Path, kernel: str | None, launch: int | None, only: str | None, as_json: bool, show_paths: bool) -> None:  # noqa: PLR0917
+    """The tables behind the diagnosis: roofline, occupancy curves, balance, memory, tensor paths, SASS patterns."""
+    from ncu_skill import facade, render_details
+
+    document = facade.analyse(report, kernel=kernel, launch=launch, only=only, redact=not show_paths)
+    _print(document, as_json, render_details.tables)
+
+
+@cli.command(epilog=EXIT_CODES)
+@REPORT
 @click.option("--match", default="*", show_default=True, metavar="GLOB", help="Metric names to show.")
 @KERNEL
 @LAUNCH

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TABLES = ("catalog", "comparison", "opcodes", "playbook", "timeline")
+TABLES = ("catalog", "comparison", "metrics", "opcodes", "playbook", "timeline")
 COMPILED = Path(__file__).with_name("tables.json")
 
 

@@ -204,4 +204,6 @@ def not_collected(kernel: Kernel, facts: Facts) -> list[str]:
     sections = sections_missing(kernel, missing)
     if not facts.get("samples") and "SourceCounters" not in kernel.section_ids:
         sections.append("SourceCounters")
+    if not any(key.startswith("stall_") for key, _ in facts.items()) and "WarpStateStats" not in kernel.section_ids:
+        sections.append("WarpStateStats")
     return sorted(set(sections))

@@ -254,6 +254,25 @@ def hotspots(
     return document
 
 
+def analyse(
+    report: Report | str | Path, *, kernel: str | None = None, launch: int | None = None, only: str | None = None, redact: bool = True
+) -> Document:
+    """The tables behind the diagnosis of one launch: roofline, occupancy, balance, memory, tensor, patterns (or the one named `only`)."""
+    from ncu_skill import details
+
+    report = _open(report)
+    if only is not None and only not in details.TABLES:
+        raise BadArgument(f"there is no table {only!r}; tables: {', '.join(details.TABLES)}")
+    one = report.kernel(launch if launch is not None else groups(report, kernel)[0].launch)
+    facts, samples = analyses.run(one)
+    chosen = {only: details.TABLES[only]} if only else details.TABLES
+    tables: Document = {name: table(one, facts, samples) for name, table in chosen.items()}
+    patterns: list[Document] = tables.get("patterns", [])
+    for row in patterns:
+        row["file"] = redact_path(row["file"]) if redact else row["file"]
+    return {"schema_version": SCHEMA_VERSION, "kernel": identity(one), "tables": tables}
+
+
 def metrics(
     report: Report | str | Path,
     *,

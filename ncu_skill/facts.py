@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from functools import cache
 from typing import NamedTuple
 
+from ncu_skill import names
 from ncu_skill.data import table
 from ncu_skill.model import Answer
 from ncu_skill.report import Kernel
@@ -90,18 +90,31 @@ def sections_missing(kernel: Kernel, keys: list[str]) -> list[str]:
 
 
 def ask(kernel: Kernel, name: str) -> Answer:
-    """One metric with its state: collected, not collected (and which section would), or unknown on this chip."""
+    """One metric with its state: collected, not collected (and which section would), or not existing on this chip."""
     if name in kernel:
         return Answer(name, "collected", kernel.metric(name))
-    for entry in catalog().values():
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.metrics):
-            present = next((other for other in entry.metrics if other in kernel), None)
-            if present:
-                return Answer(name, "not-on-this-chip", None, f"this chip names it {present}")
-            return Answer(name, "not-collected", None, f"collect it with: ncu --section {entry.section}")
+    row, chip = names.find(name), kernel.device.chip
+    other = _other_name(kernel, name)
+    if row is not None and names.exists_on(name, chip) is False:
+        where = ", ".join(f"sm_{number}" for number in row.chips)
+        hint = f"; this chip names it {other}" if other else ""
+        return Answer(name, "not-on-this-chip", None, f"{row.meaning}: exists on {where}, not on {chip}{hint}")
+    if other:
+        return Answer(name, "not-on-this-chip", None, f"this chip names it {other}")
+    entry = next((entry for entry in catalog().values() if name in entry.metrics), None)
+    section = entry.section if entry else row.section if row else ""
+    if section:
+        state = "collected without it" if section in kernel.section_ids else f"collect it with: ncu --section {section}"
+        return Answer(name, "not-collected", None, state)
     return Answer(
         name,
         "not-collected",
         None,
         f"it is in no collected section; try: ncu --metrics {name.split('.', maxsplit=1)[0]}, or ncu --query-metrics",
     )
+
+
+def _other_name(kernel: Kernel, name: str) -> str:
+    """The name under which this report holds the same fact, empty where it holds none."""
+    entry = next((entry for entry in catalog().values() if name in entry.metrics), None)
+    return next((other for other in entry.metrics if other in kernel), "") if entry else ""

@@ -12,6 +12,7 @@ from ncu_skill.samples import Samples
 LIMIT = 5
 TRACED = 24  # hottest waits per stall reason that are traced to their producers
 NEIGHBOURS = 64  # instructions to look back for the user's line of library code without call information
+SAME_LINE = 0.25  # of the waiting share that a line's own loads have to make up to be named instead
 SECOND = 0.6  # of the first location's share: below it, the other line of an inlined helper is the better second location
 MIN_SHARE = 0.005
 HELPERS = frozenset({"async-copy", "tma-load", "tma-store", "async-wait", "mbarrier"})
@@ -116,6 +117,10 @@ def _merge(weights: Weights, kernel: Kernel, samples: Samples, *, causes_first: 
         lines[key] += weight
         if weight > heaviest.get(key, (-1.0, 0))[0]:
             heaviest[key] = (weight, pc)
+    for file, line, role in [key for key in lines if key[2] == "consumer"]:
+        made = lines.get((file, line, "producer"), 0.0)
+        if not causes_first and made >= SAME_LINE * lines[file, line, role]:  # the line both loads and waits: name the load
+            lines[file, line, "producer"] = max(made, lines.pop((file, line, role)))
 
     def order(item: tuple[tuple[str, int, str], float]) -> tuple[object, ...]:
         consumer = item[0][2] != "producer"

@@ -95,6 +95,7 @@ class Producer(NamedTuple):
 class Instruction(NamedTuple):
     """One decoded SASS instruction. Registers are numbers (255 is RZ); barriers are scoreboard slots 0-5.
 
+    `offset` is that of a memory access in bytes; of DEPBAR it is how many later groups may still be in flight.
     Predicates are numbers (7 is PT): `guard` in front of the instruction, `picks_by` of a select, `sets_predicate` of a comparison.
     `sets_barrier` is freed when the result arrives, `frees_barrier` when the operands were read; `waits_on` must be free before it issues.
     """

@@ -313,8 +313,13 @@ def _instance(data: wire.Buffer, start: int, end: int) -> tuple[Value, Value]:
 
 def _value(data: wire.Buffer, start: int, end: int) -> Value:
     """One value message: 1 text, 2 float, 3 double, 4 and 5 unsigned integers."""
-    if end - start == 9 and data[start] == 0x19:
+    tag = data[start] if start < end else 0
+    if tag == 0x19 and end - start == 9:
         return wire.double(data, start + 1)
+    if tag in {0x20, 0x28}:
+        number, at = wire.varint(data, start + 1)
+        if at == end:
+            return number
     for _, kind, a, b in wire.fields(data, start, end):
         if kind == wire.VARINT:
             return a

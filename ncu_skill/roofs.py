@@ -15,7 +15,8 @@ _SCALAR = (
     ("FP16", "hfma", ("hadd", "hmul"), 4),
 )
 _TENSOR = re.compile(r"sm__ops_path_tensor_src_(\w+?)(?:_dst_\w+?)?(?:_sparsity_(?:on|off))?\.sum\.per_second$")
-_MIN_SHARE = 0.005  # of the peak: less is side work, such as HFMA2 used to move constants
+_MIN_SHARE = 0.005  # of the peak: less is side work
+_MOVES = 0.05  # of the peak: HFMA2 alone up to here is the compiler moving constants, not FP16 arithmetic
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def _scalar(kernel: Kernel) -> list[tuple[str, float, float]]:
         rates = [kernel.number(f"smsp__sass_thread_inst_executed_op_{name}_pred_on.sum.per_cycle_elapsed") for name in (fused, *singles)]
         clock = smsp or sm
         if peak and clock and rates[0] is not None:
+            if label == "FP16" and not any(rates[1:]) and (rates[0] or 0.0) < _MOVES * peak:
+                continue
             done = operations * rates[0] + operations / 2 * sum(rate or 0.0 for rate in rates[1:])
             found.append((label, done * clock, operations * peak * (sm or clock)))
     return found

@@ -38,7 +38,7 @@ def decode(code: bytes, base_pc: int) -> tuple[Instruction, ...]:
                 destination=(word >> 16) & 0xFF,
                 address=(word >> 24) & 0xFF,
                 sources=_sources(word),
-                offset=_signed(word >> 40, 24) if kind in _MEMORY else 0,
+                offset=_signed(word >> 40, 24) if kind in _MEMORY else (word >> 38) & 63 if name == "DEPBAR" else 0,
                 sets_barrier=sets if sets != _NO_SLOT else None,
                 frees_barrier=frees if frees != _NO_SLOT else None,
                 waits_on=tuple(slot for slot in range(6) if waits >> slot & 1) if waits else (),

@@ -47,7 +47,7 @@ def nvtx(action: Any) -> list[str]:
 def answer(action: Any, request: dict[str, Any]) -> Any:
     """The answer to one request about one action."""
     kind = request["op"]
-    if kind == "units":
+    if kind == "units":  # in the order of the library's own names: its unit() depends on which metric was asked before
         return {name: action.metric_by_name(name).unit() for name in action.metric_names()}
     if kind == "sass":
         return [action.sass_by_pc(pc) for pc in request["pcs"]]

@@ -25,6 +25,7 @@ DOC = ROOT / "docs" / "clients.md"
 MARKS = "<!-- results: ./run clients -->", "<!-- end of results -->"
 VENV = Path(sys.executable).parent
 SERVER = VENV / "kernel-skills-mcp"
+EXAMPLE = ROOT / "examples" / "lab" / "rmsnorm"
 PREFIX = "mcp__kernel-skills__"
 REPORT = "python.ncu-rep"
 SECONDS = 240
@@ -50,14 +51,20 @@ def expect(condition: object, seen: object) -> None:
 class Bench:
     """A project folder with a report, a prepared index, and a fresh home for every client."""
 
-    def __init__(self, lab: Path | None) -> None:
-        self.data, self.lab = FOLDER / "data", lab
+    def __init__(self) -> None:
+        self.data = FOLDER / "data"
         # Outside the checkout: clients look for skills, plugins and instructions in the folders above.
         self.base = Path(tempfile.mkdtemp(prefix="kernel-skills-clients-"))
         self.project = self.base / "project"
         self.project.mkdir()
         with tarfile.open(ROOT / "tests" / "ncu_skill" / "reports" / "corpus.tar.xz") as tar:
             tar.extract(next(name for name in tar.getnames() if name.endswith(REPORT)), self.project)
+        self.lab = self.base / "lab"
+        baseline = next(EXAMPLE.rglob("solutions/**/*_baseline.json"))
+        definition = json.loads(baseline.read_text(encoding="utf-8"))["definition"]
+        words = ["--dataset", EXAMPLE, "--definition", definition, "--baseline", baseline, "--arch", "cpu"]
+        self.run([VENV / "kernel-lab", "init", self.lab, *words], self.data, KERNEL_LAB_HOME=str(self.base / "ledgers"))
+        shutil.copy(baseline, self.lab / "solution.json")
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
         """What a new user has: a path, a language and an empty home (plus the prepared index)."""
@@ -119,7 +126,16 @@ CALLS: list[tuple[str, dict[str, str]]] = [
     ("ncu_diff", {"base": REPORT, "candidate": REPORT, "limit": "1"}),
     ("ncu_metrics", {"report": REPORT, "match": "dram__bytes*"}),
 ]
-LAB_CALLS: list[tuple[str, dict[str, str]]] = [("lab_status", {}), ("lab_audit", {})]
+# Calls of the lab's tools; the second column is a refusal that is right (no verdict yet, or no torch on this machine).
+LAB_CALLS: list[tuple[str, dict[str, str], str]] = [
+    ("lab_status", {}, ""),
+    ("lab_compile", {"candidate": "solution.json"}, ""),
+    ("lab_record", {"candidate": "solution.json", "note": "the baseline again"}, ""),
+    ("lab_score", {"candidate": "solution.json"}, "torch"),
+    ("lab_verify", {"candidate": "solution.json"}, "torch"),
+    ("lab_promote", {"candidate": "solution.json"}, "cannot be promoted"),
+    ("lab_audit", {}, ""),
+]
 
 
 # ---- inspector --------------------------------------------------------------------------------
@@ -128,8 +144,8 @@ LAB_CALLS: list[tuple[str, dict[str, str]]] = [("lab_status", {}), ("lab_audit",
 def inspector(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
     home = bench.fresh_home("inspector")
     server: list[str | Path] = [binary("mcp-inspector"), "--cli", SERVER]
-    lab: list[str | Path] = ["--lab", bench.lab] if bench.lab else []
-    environment = ["-e", f"KWIKI_HOME={bench.data}"]
+    lab: list[str | Path] = ["--lab", bench.lab]
+    environment = ["-e", f"KWIKI_HOME={bench.data}", "-e", f"KERNEL_LAB_HOME={bench.base / 'ledgers'}"]
 
     def ask(*words: str) -> dict[str, Any]:
         text = bench.run([*server, *lab, *environment, *words], home)
@@ -149,12 +165,17 @@ def inspector(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "lists tools, prompts and resources", listing
 
     def calling() -> str:
-        calls = [*CALLS, *(LAB_CALLS if bench.lab else [])]
-        for name, arguments in calls:
+        calls = [*((name, arguments, "") for name, arguments in CALLS), *LAB_CALLS]
+        refused = []
+        for name, arguments, refusal in calls:
             words = [word for key, value in arguments.items() for word in ("--tool-arg", f"{key}={value}")]
             found = ask("--method", "tools/call", "--tool-name", name, *words)
-            expect(not found.get("isError") and found.get("structuredContent"), f"{name}: {found}")
-        return f"{len(calls)} tools called: {', '.join(name for name, _ in calls)}"
+            if refusal and refusal in _text(found["content"]):
+                refused.append(f"{name} ({refusal})")
+            else:
+                expect(not found.get("isError") and found.get("structuredContent"), f"{name}: {found}")
+        said = f"; refused for a good reason: {', '.join(refused)}" if refused else ""
+        return f"{len(calls)} tools called{said}"
 
     yield "calls every tool (`--cli --method tools/call`)", calling
 
@@ -185,6 +206,18 @@ def claude(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
         return f"init event: {len(tools)} tools, {len(prompts)} prompts, skill kernel-skills, server {first['mcp_servers'][0]['status']}"
 
     yield "a session's init event", session
+
+    def linked() -> str:
+        other = bench.fresh_home("claude-link")
+        (other / ".claude" / "skills").mkdir(parents=True)
+        (other / ".claude" / "skills" / "kernel-skills").symlink_to(ROOT)
+        text = bench.run([program, "mcp", "list"], other)
+        expect("plugin:kernel-skills:kernel-skills" in text and "Connected" in text, text)
+        first = init_event(bench, other, ScriptedModel([], "hello"))
+        expect("kernel-skills" in first["skills"], first["skills"])
+        return "the link alone brings the skill and a connected server"
+
+    yield "`ln -s` of the checkout into an empty home", linked
 
     def turn() -> str:
         plan = [
@@ -381,12 +414,11 @@ def main() -> None:
     parser.add_argument(
         "clients", nargs="*", choices=[*CLIENTS, []], help="only these (default: all); the document is written for all only"
     )
-    parser.add_argument("--lab", type=Path, help="a kernel lab workspace: the inspector calls the lab's tools too")
     options = parser.parse_args()
     if not shutil.which("npm"):
         sys.exit("run clients: needs Node.js 20 or newer with npm")
     install()
-    bench = Bench(options.lab)
+    bench = Bench()
     subprocess.run([VENV / "kwiki", "search", "warm"], env=bench.environment(bench.data), check=True, capture_output=True)
     try:
         rows = list(outcomes(bench, options.clients or list(CLIENTS)))

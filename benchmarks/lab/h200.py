@@ -27,7 +27,9 @@ HONEST = [("rmsnorm_triton", "rmsnorm"), ("rmsnorm_cuda", "rmsnorm"), ("topk_tri
 
 
 def workspace(folder: Path, data: str, definition: str) -> Lab:
-    return Lab.init(folder, EXAMPLES / data, definition, f"{definition}_baseline", "sm_90a", "leaderboard", evaluation={**QUICK, **MORE.get(data, {})})
+    return Lab.init(
+        folder, EXAMPLES / data, definition, f"{definition}_baseline", "sm_90a", "leaderboard", evaluation={**QUICK, **MORE.get(data, {})}
+    )
 
 
 def row_of(lab: Lab, name: str, kind: str, path: Path) -> dict[str, Any]:

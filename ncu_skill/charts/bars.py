@@ -35,6 +35,7 @@ def draw(
                 ha="right" if inside else "left",
                 fontsize=8.5,
                 color=theme.SURFACE if inside else theme.INK,
+                bbox=None if inside else {"facecolor": theme.SURFACE, "edgecolor": "none", "pad": 0.6},
             )
         for guide in marks:
             axes.axvline(guide, color=theme.MUTED, linewidth=0.8, linestyle=(0, (3, 3)))

@@ -10,6 +10,11 @@ from ncu_skill.charts import theme
 from ncu_skill.roofs import Roofs
 
 
+def _short(value: float, _: object = None) -> str:
+    """0.1, 10, 1 k, 100 k, 1 M"""
+    return f"{value:g}" if value < 1000 else EngFormatter(sep=" ")(value)
+
+
 def draw(roofs: Roofs, *, salt: str = "roofline") -> Figure:
     """Log-log: one diagonal for device memory, one horizontal roof and one point per precision."""
     with theme.styled(salt):
@@ -32,7 +37,7 @@ def draw(roofs: Roofs, *, salt: str = "roofline") -> Figure:
         axes.plot([], [], color=theme.MUTED, label=f"device memory {roofs.bandwidth / 1e12:.2f} TB/s")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(_short))
         axes.yaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.minorticks_off()
         axes.set_xlim(low, high)

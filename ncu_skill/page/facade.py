@@ -55,11 +55,11 @@ def page(content: Content, only: tuple[str, ...] = ()) -> str:
     source = SourceSection(content)
     made: list[tuple[str, str, Callable[[], Markup]]] = [
         ("findings", "Findings", lambda: sections.findings(content, source.anchors)),
-        ("kernels", "Kernels", lambda: sections.kernels(content)),
         ("charts", "Charts", lambda: figures.charts(content)),
         ("timeline", "Timeline", lambda: figures.timeline(content)),
         ("source", "Source", source.html),
         ("sass", "SASS and PTX", source.sass),
+        ("kernels", "Kernels", lambda: sections.kernels(content)),
         ("next", "Next commands", lambda: sections.commands(content)),
     ]
     chosen = only or tuple(name for name, _, _ in made if name != "kernels" or len(content.groups) > 1)

@@ -134,6 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server_state: GitHub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: the tests look at `requests`."""

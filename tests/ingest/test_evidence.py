@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -9,11 +10,12 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ingest_parts import PATCH
 
-from ingest.evidence import default_extractor, first_hunks, path_archs, title_archs
+from ingest.evidence import Pattern, default_extractor, first_hunks, path_archs, title_archs
 
 GEMM, TILES, CUTE, TRITON, SHELL = (
     "csrc/gemm_tma.cu",
@@ -260,3 +262,31 @@ def test_a_file_without_a_name_of_its_own_is_located_by_its_first_hunk_that_adds
         ("hunk", "+1,1", "c.cu", 1),
     ]
     assert len(first_hunks(patch, 1)) == 1
+
+
+def _required(sequence: Any) -> set[str] | None:
+    """Words of which any match of a parsed pattern contains one: the longest that can be told from its form."""
+    found: list[set[str]] = []
+    run = ""
+    for code, value in [*sequence, (None, None)]:
+        if str(code) == "LITERAL":
+            run += chr(value)
+            continue
+        if run:
+            found.append({run})
+            run = ""
+        if str(code) == "SUBPATTERN":
+            found.append(_required(value[3]) or set())
+        elif str(code) == "BRANCH":
+            parts = [_required(branch) for branch in value[1]]
+            found.append(set().union(*(part or set() for part in parts)) if all(parts) else set())
+        elif str(code) in ("MAX_REPEAT", "MIN_REPEAT") and value[0]:
+            found.append(_required(value[2]) or set())
+    return max((words for words in found if words), key=lambda words: (min(map(len, words)), -len(words)), default=None)
+
+
+@pytest.mark.parametrize("pattern", default_extractor().patterns, ids=lambda pattern: f"{pattern.kind} {pattern.regex.pattern[:30]}")
+def test_the_hint_of_a_pattern_never_hides_a_match(pattern: Pattern) -> None:
+    parser = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
+    words = _required(parser.parse(pattern.regex.pattern)) or set()
+    assert set(pattern.hint) == {word for word in words if not any(other != word and other in word for other in words)}

@@ -550,3 +550,58 @@ def test_the_state_is_one_document_that_says_how_far_it_is(bench: Bench) -> None
     newest = max(pull["updated_at"] for pull in bench.github.repository().pulls.values())
     assert data["github"]["cursor"] == newest and data["github"]["id"] == 4711 and data["github"]["etag"]
     assert set(data["github"]["seen"]) == {"3"}
+
+
+def test_with_a_token_paths_and_discussion_come_in_batches_and_the_records_are_the_same(bench: Bench, tmp_path: Path) -> None:
+    fill(bench.github, 60)
+    for number in range(2, 60, 2):
+        bench.github.repository().files[number] = [{"filename": "docs/a.md", "status": "modified", "additions": 1, "deletions": 0}]
+    bench.sync()
+    plain = len(bench.github.requests)
+    fast = Bench(tmp_path / "fast", bench.github)
+    bench.github.graphql = True
+    fast.sync(client=fast.client(token="t"))
+    requests = bench.github.requests[plain:]
+    assert [method for method, _, _ in requests].count("POST") == 3
+    assert len(requests) == 1 + 3 + 31 < plain
+    assert fast.records == bench.records
+    assert {number: row.decision for number, row in _aside(fast).items()} == {number: row.decision for number, row in _aside(bench).items()}
+
+
+def _aside(bench: Bench) -> dict[int, Any]:
+    return Session.open(Places(corpus_folder(), bench.home)).folder(REPO).left_out()
+
+
+GRAPHQL_FAULTS = {
+    "not there": status(404, "Not Found"),
+    "errors with status 200": lambda handler: handler.answer(200, {"errors": [{"type": "SOMETHING", "message": "no"}]}) is None,
+    "an odd answer": lambda handler: handler.answer(200, {"data": {"repository": []}}) is None,
+    "null pull requests": lambda handler: handler.answer(200, {"data": {"repository": {"p1": None, "p2": {}}}}) is None,
+}
+
+
+@pytest.mark.parametrize("fault", GRAPHQL_FAULTS.values(), ids=GRAPHQL_FAULTS)
+def test_without_graphql_the_rest_interface_gives_the_same_records(bench: Bench, tmp_path: Path, fault: Any) -> None:
+    fill(bench.github, 12)
+    bench.sync()
+    slow = Bench(tmp_path / "slow", bench.github)
+    bench.github.fail(fault, "graphql", times=9)
+    slow.sync(client=slow.client(token="t"))
+    assert slow.records == bench.records
+
+
+def test_graphql_that_is_overloaded_is_asked_for_less_at_a_time(bench: Bench) -> None:
+    fill(bench.github, 20)
+    bench.github.graphql = True
+    bench.github.fail(status(502), "graphql", times=5)
+    bench.sync(client=bench.client(token="t"))
+    assert [method for method, _, _ in bench.github.requests].count("POST") == 5 + 2
+    assert len(bench.records) == 20
+
+
+def test_a_graphql_limit_that_comes_with_status_200_is_waited_for(bench: Bench) -> None:
+    fill(bench.github, 12)
+    bench.github.graphql = True
+    bench.github.fail(lambda handler: handler.answer(200, {"errors": [{"type": "RATE_LIMITED", "message": "x"}]}) is None, "graphql")
+    bench.sync(client=bench.client(token="t"))
+    assert bench.clock.slept == [60.0] and len(bench.records) == 12

@@ -1,8 +1,9 @@
-"""From ingest to search: a phrase that only a description, a comment or a diff holds finds its pull request, and trace leads to the line."""
+"""From ingest to search: a phrase that only a description, a comment or a diff holds finds its pull request and its line."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +11,24 @@ from pathlib import Path
 import pytest
 from git_builder import Builder, kernel
 from github_server import GitHub
-from ingest_parts import Run
+from ingest_parts import ROOT, Run
+
+from kernelwiki.records import read_records, write_records
 
 Kwiki = Callable[..., Run]
 REPO = "acme/fastkernels"
+
+
+@pytest.fixture(autouse=True)
+def small_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corpus of no records, so that an index is built in a moment."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(ROOT / "tests" / "fixtures" / "corpus", corpus)
+    (corpus / "model").mkdir()
+    for name in ("model.json", "model.onnx", "tokenizer.json"):
+        (corpus / "model" / name).symlink_to(ROOT / "corpus" / "model" / name)
+    write_records(corpus / "records", [])
+    monkeypatch.setenv("KWIKI_CORPUS", str(corpus))
 
 
 @pytest.fixture
@@ -54,8 +69,6 @@ def test_git_and_github_halves_become_one_record(github: GitHub, kwiki: Kwiki, t
             }[source]
             run = kwiki("ingest", *arguments, home=home)
             assert run.code == 0, run.err
-    from kernelwiki.records import read_records
-
     records = {name: {record.number: record for record in read_records(home / "records")} for name, home in homes.items()}
     one = records["git first"][2]
     assert one.title == "Speed up the decode kernel" and "zanzibar2" in one.body and one.discussion

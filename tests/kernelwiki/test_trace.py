@@ -68,11 +68,17 @@ def test_a_shipped_page_leads_to_documents_and_pull_requests(shipped, wanted: st
     first, *links = trace(shipped, wanted)
     assert (first.kind, first.name) == ("page", wanted)
     kinds = {link.kind for link in links}
-    assert kinds >= {"document", "pull request"}
+    assert kinds & {"document", "finding", "term"}
+    assert kinds & {"pull request", "evidence"}
     for link in links:
-        assert link.url.startswith("https://")
-        if link.kind != "document":
+        assert link.name
+        if link.kind in ("pull request", "evidence"):
+            assert link.url.startswith("https://")
             assert SHA.fullmatch(link.sha)
+        elif link.kind == "document":
+            assert link.url.startswith("https://") or link.name.startswith("Project fact sheet")
+        else:
+            assert link.kind in ("code of this page", "term", "finding", "recorded run")
         if link.kind == "evidence":
             assert link.path
             assert link.line

@@ -30,7 +30,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("KERNEL_LAB_HOME", str(folder / "state"))
         baseline = next(EXAMPLE.rglob("solutions/**/*_baseline.json"))
         definition = json.loads(baseline.read_text(encoding="utf-8"))["definition"]
-        Lab.init(folder / "work", EXAMPLE, definition, baseline, "cpu")
+        quick = {"warmup": 1, "rounds": 6, "official_trials": 1, "seconds_per_workload": 1.0}
+        Lab.init(folder / "work", EXAMPLE, definition, baseline, "cpu", evaluation=quick)
         candidate = json.loads(baseline.read_text(encoding="utf-8"))
         candidate["name"] = "second"
         candidate["sources"][0]["content"] += "\n# second\n"

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from ncu_skill import container
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "ncu"
 REPORTS = Path(__file__).parent / "reports"
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of benchmarks/ncu as a module."""
+    spec = importlib.util.spec_from_file_location(f"ncu_benchmark_{name}", ROOT / "benchmarks" / "ncu" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = found
+    spec.loader.exec_module(found)
+    return found
 
 
 def unpack(name: str, folder: Path) -> Path:
@@ -32,8 +48,16 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def report_file(shared: Path) -> Path:
-    return shared / "copy_vec4.ncu-rep"
+def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small report with one full launch: a shared one, or one cut out of our own corpus."""
+    if SHARED.is_dir():
+        return SHARED / "copy_vec4.ncu-rep"
+    whole = unpack("pairs.tar.xz", tmp_path_factory.mktemp("whole")) / "again.ncu-rep"
+    data = whole.read_bytes()
+    block = next(block for block in container.blocks(data) if any(item.kind == "kernel" for item in block.items))
+    item = next(item for item in block.items if item.kind == "kernel")
+    made: Path = benchmark("speed").file_of(data, block, data[item.start : item.end], 1, whole.with_name("one.ncu-rep"))
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import subprocess
@@ -28,7 +29,7 @@ def test_a_report_cut_anywhere_gives_an_error_or_a_diagnosis(report_file: Path, 
     data = report_file.read_bytes()
     places = random.Random(7)
     errors = 0
-    for index in range(60):
+    for index in range(100):
         path = tmp_path / f"{index}.ncu-rep"
         path.write_bytes(data[: places.randrange(len(data))])
         try:
@@ -36,7 +37,28 @@ def test_a_report_cut_anywhere_gives_an_error_or_a_diagnosis(report_file: Path, 
         except NcuSkillError:
             errors += 1
         path.unlink()
-    assert errors > 50
+    assert errors > 90
+
+
+def test_a_named_pipe_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.ncu-rep"
+    os.mkfifo(pipe)
+    with pytest.raises(UnreadableReport, match="not a regular file"):
+        open_report(pipe)
+
+
+def test_a_report_without_code_or_source_is_diagnosed_without_lines(report_file: Path) -> None:
+    report = open_report(report_file)
+    report._shared.modules.clear()
+    kernel = diagnose(report)["kernels"][0]
+    assert kernel["findings"]
+    assert {place["line"] for finding in kernel["findings"] for place in finding["locations"]} <= {0}
+
+
+def test_a_report_with_one_section_says_what_is_missing(first_set: Path) -> None:
+    kernel = diagnose(first_set / "range.ncu-rep")["kernels"][0]
+    assert {"SourceCounters", "WarpStateStats", "Occupancy"} <= set(kernel["not_collected"])
+    assert kernel["findings"]
 
 
 def test_flipped_bytes_never_raise_anything_but_our_errors(report_file: Path, tmp_path: Path) -> None:

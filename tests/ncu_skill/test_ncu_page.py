@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from ncu_skill import open_report
 from ncu_skill.cli import cli
+from ncu_skill.diagnosis import playbook
 from ncu_skill.errors import BadArgument
 from ncu_skill.page import markup
 from ncu_skill.page.facade import write_report
@@ -90,7 +91,7 @@ def test_the_page_has_every_section_and_all_charts(text: str) -> None:
     for wanted in (
         "uncoalesced-global",
         "Wrong if",
-        "kwiki show pattern/uncoalesced-access",
+        f"kwiki show {playbook()['uncoalesced-global'].fixes[0].wiki[0]}",
         "ncu-skill hotspots",
         "b[i]=a[i]*2.f",
         "LDG.E",

@@ -37,6 +37,8 @@ async function check(browser, page, width, scheme) {
   await tab.evaluate(() => { document.activeElement?.blur(); window.scrollTo(0, 0); });
   await tab.screenshot({ path: join(out, `${name}.png`) });
   await tab.screenshot({ path: join(out, `${name}-full.png`), fullPage: true });
+  await tab.evaluate(() => document.querySelectorAll("details").forEach((node) => { node.open = true; }));
+  const opened = await tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   await tab.evaluate(axe);
   const found = await tab.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   const violations = found.violations.map((item) => ({ id: item.id, impact: item.impact, nodes: item.nodes.length, first: item.nodes[0].html.slice(0, 160) }));
@@ -46,7 +48,7 @@ async function check(browser, page, width, scheme) {
     ...requests.map((text) => `request: ${text}`),
     ...violations.filter((item) => ["serious", "critical"].includes(item.impact)).map((item) => `axe ${item.id} (${item.impact}) x${item.nodes}: ${item.first}`),
     ...seen.charts.filter(([, w, h]) => w < 100 || h < 80).map(([label]) => `chart not visible: ${label}`),
-    ...(seen.overflow > 0 ? [`the page scrolls sideways by ${seen.overflow} px`] : []),
+    ...(Math.max(seen.overflow, opened) > 0 ? [`the page scrolls sideways by ${Math.max(seen.overflow, opened)} px`] : []),
     ...(seen.scripts || seen.handlers || seen.foreign ? ["the page holds scripts, handlers or foreign elements"] : []),
     ...(first === "skip" ? [] : ["the first key stop is not the skip link"]),
   ];

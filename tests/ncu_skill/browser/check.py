@@ -1,6 +1,7 @@
-"""Checks report pages in headless Chromium with axe-core: `./run browser [--write]` (needs node, npm and Chromium; installs into .lab/browser).
+"""Checks report pages in headless Chromium with axe-core: `./run browser [--write]` (node, npm, Chromium; installs into .lab/browser).
 
-Pages come from the shipped reports, one of them with hostile strings; a page with planted faults has to fail. `--write` renews docs/ncu/browser.md.
+Pages come from the shipped reports, one of them with hostile strings; a page with planted faults has to fail. `--write` renews
+docs/ncu/browser.md.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ PAGES = {
     "sawtooth": ("shapes", "shapes", "sawtooth_phases"),
 }
 HOSTILE = {b"swinging(float *, unsigned int, int)": b'"><img src=x onerror=alert(1)><b>\x1b[2', b"shapes.cu": b"<i>es.cu>"}
-FAULTY = "<!doctype html><html><title>x</title><style>p{color:#ccc}</style><body style='width:2000px'><p>pale</p><img src='missing.png'><script>console.error(1)</script>"
+FAULTY = """<!doctype html><html><title>x</title><style>p{color:#ccc}</style><body style='width:2000px'>
+<p>pale</p><img src='missing.png'><script>console.error(1)</script>"""
+
+METHOD = (
+    "Each page is opened at 1280 and 400 pixels in light and dark, and axe-core sees every folded part opened.",
+    "Checked: console messages, requests beyond the file, visible charts, sideways scrolling, the first key stop, scripts and handlers,",
+    "axe-core's rules. A page with planted faults fails each of these.",
+)
 
 
 def reports() -> Path:
@@ -67,8 +75,8 @@ def pages(folder: Path) -> list[Path]:
     return found
 
 
-def run(pages: list[Path]) -> tuple[int, list[dict[str, Any]]]:
-    done = subprocess.run(["node", "check.mjs", "shots", *map(str, pages)], cwd=LAB, check=False)
+def run(pages: list[Path], *, quiet: bool = False) -> tuple[int, list[dict[str, Any]]]:
+    done = subprocess.run(["node", "check.mjs", "shots", *map(str, pages)], cwd=LAB, check=False, capture_output=quiet)
     return done.returncode, json.loads((LAB / "shots" / "result.json").read_text(encoding="utf-8"))
 
 
@@ -78,8 +86,7 @@ def table(rows: list[dict[str, Any]], sizes: dict[str, int], chromium: str) -> s
         "# Report pages in a browser",
         "",
         f"Written by `./run browser --write`: {chromium}, axe-core {versions['axe-core']}, playwright-core {versions['playwright-core']}.",
-        "Each page is opened at 1280 and 400 pixels in light and dark; checked are console messages, requests beyond the file, visible charts,",
-        "sideways scrolling of the page, the first key stop, scripts and handlers, and axe-core's rules. A page with planted faults fails each of these.",
+        *METHOD,
         "",
         "| page | kB | width | colours | charts | axe findings | serious | problems |",
         "| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |",
@@ -107,7 +114,7 @@ def main() -> int:
     subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=LAB, check=True)
     faulty = LAB / "faulty.html"
     faulty.write_text(FAULTY, encoding="utf-8")
-    code, rows = run([faulty])
+    code, rows = run([faulty], quiet=True)
     planted = " ".join(rows[0]["problems"])
     if code == 0 or not all(word in planted for word in ("console", "request", "axe", "sideways", "scripts")):
         sys.exit(f"the check does not see planted faults: {planted}")

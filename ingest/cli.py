@@ -100,7 +100,8 @@ def git(path: Path, repo: str, as_json: bool, everything: bool, **options: Any) 
 def github(repos: tuple[str, ...], base_url: str, max_wait: float, as_json: bool, everything: bool, **options: Any) -> None:
     """Read the merged pull requests of REPOS from GitHub, the first time all, then what changed. The token is GITHUB_TOKEN."""
     from ingest.client import PUBLIC, Client
-    from ingest.github_sync import GitHubOptions, sync_all
+    from ingest.github_run import GitHubOptions
+    from ingest.github_sync import sync_all
     from ingest.waits import Waiter
 
     options["talk"] = not options.pop("no_discussion")

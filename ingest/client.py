@@ -202,7 +202,7 @@ class Client:
                 faults += 1
                 if faults >= FAULT_TRIES:
                     raise Refused(f"{url}: {failure or f'status {status}'} {faults} times.", status)
-                self.waiter.wait(fault_seconds(faults - 1), f"{failure or f'status {status}'} from the server, trying again")
+                self.waiter.pause(fault_seconds(faults - 1), f"{failure or f'status {status}'} from the server, trying again")
                 continue
             raise self._refusal(url, status, message)
 

@@ -57,10 +57,14 @@ class Waiter:
                 f"{reason}: the server asks for {seconds:.0f} s, --max-wait is {self.max_wait:.0f} s. What was fetched is kept: "
                 "run the same command later, or with a larger --max-wait."
             )
+        self.pause(seconds, reason)
+
+    def pause(self, seconds: float, reason: str) -> None:
+        """Let `seconds` pass, at most `max_wait`: a pause of our own choice, which nobody asks for."""
+        seconds = min(seconds, self.max_wait)
         if seconds >= 1:
-            self.say(
-                f"{reason}: waiting {readable(seconds)}, until {time.strftime('%H:%M:%S', time.localtime(self.clock.now() + seconds))}"
-            )
+            until = time.strftime("%H:%M:%S", time.localtime(self.clock.now() + seconds))
+            self.say(f"{reason}: waiting {readable(seconds)}, until {until}")
         self.clock.sleep(seconds)
         self.waited += seconds
 

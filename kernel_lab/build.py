@@ -89,9 +89,9 @@ def _described(found: dict[str, Any]) -> dict[str, Any]:
         return max((int(kernel.get(key, 0)) for kernel in kernels), default=0)
 
     return {
-        "ok": found["ok"], "stage": found["stage"], "registers": most("registers"), "shared_bytes": most("shared_bytes"), "stack_bytes": most("stack_bytes"),
+        "ok": found["ok"], "stage": found["stage"], "registers": most("registers"), "shared_bytes": most("shared_bytes"), "stack_bytes": most("stack_bytes"),  # noqa: E501
         "spills": sum(int(kernel.get("spill_bytes", 0)) for kernel in kernels), "paths": {**no_paths(), **found.get("paths", {})},
-        "kernels": kernels, "log": found.get("log", [])[:MAX_LOG], "note": found.get("note", ""), "code_sha256": found.get("code_sha256", ""),
+        "kernels": kernels, "log": found.get("log", [])[:MAX_LOG], "note": found.get("note", ""), "code_sha256": found.get("code_sha256", ""),  # noqa: E501
     }  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _flags(folder: Path) -> list[str]:
     return ["-std=c++17", f"-I{folder}", *(f"-I{item}" for item in toolchain.include_folders())]
 
 
-def _one_unit(nvcc: Path, folder: Path, path: str, arch: str, solution: Solution, found: dict[str, Any]) -> None:
+def _one_unit(nvcc: Path, folder: Path, path: str, arch: str, solution: Solution, found: dict[str, Any]) -> None:  # noqa: PLR0917
     number = arch.removeprefix("sm_")
     command = [
         str(nvcc),
@@ -343,7 +343,7 @@ def _triton(solution: Solution, arch: str, definition: Definition, workload: Wor
         for item in (*definition.inputs, *(definition.outputs if solution.passes_outputs else ()))
     ]
     job = {
-        "arch": arch, "sources": solution.document["sources"], "file": solution.entry[0], "symbol": solution.entry[1], "id": solution.id, "tensors": tensors,
+        "arch": arch, "sources": solution.document["sources"], "file": solution.entry[0], "symbol": solution.entry[1], "id": solution.id, "tensors": tensors,  # noqa: E501
         "hide": [os.environ["HOME"]] if len(os.environ.get("HOME", "")) > 1 else [],
         "keep": [sys.prefix, sys.base_prefix, str(Path(__file__).parent), *map(str, site_folders())],
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -113,8 +114,8 @@ class Child:
         keep = dict.fromkeys([sys.prefix, sys.base_prefix, str(WORKER.parent), *map(str, site_folders())])
         self._send({
             "confine": rules.confine, "hide": hide, "keep": list(keep), "scratch_mib": rules.scratch_mib, "network": rules.device != "cpu",
-            "threads": os.cpu_count() or 1, "memory_bytes": self._memory_bytes, "device": rules.device, "scratch": "/tmp" if rules.confine else tempfile.mkdtemp(),
-            "memory_gib": rules.memory_gib if rules.device == "cpu" else 0, "cpu_s": rules.cpu_s, "filter": rules.device == "cpu" and rules.confine,
+            "threads": os.cpu_count() or 1, "memory_bytes": self._memory_bytes, "device": rules.device, "scratch": "/tmp" if rules.confine else tempfile.mkdtemp(),  # noqa: E501
+            "memory_gib": rules.memory_gib if rules.device == "cpu" else 0, "cpu_s": rules.cpu_s, "filter": rules.device == "cpu" and rules.confine,  # noqa: E501
             "id": solution.id, "sources": solution.document["sources"], "file": file, "symbol": symbol,
             "library": bool(self._library), "passes_outputs": solution.passes_outputs,
         })  # fmt: skip
@@ -157,7 +158,7 @@ class Child:
         tasks = Path(f"/proc/{self._pid}/task")
         while time.perf_counter() < give_up:
             try:
-                if all(_state(tasks / task / "stat") in "TtZX" for task in os.listdir(tasks)):
+                if all(_state(tasks / task / "stat") in "TtZX" for task in _names(tasks)):
                     return
             except OSError:
                 return
@@ -178,7 +179,7 @@ class Child:
         while todo:
             pid = todo.pop()
             try:
-                for task in os.listdir(f"/proc/{pid}/task"):
+                for task in _names(Path(f"/proc/{pid}/task")):
                     more = Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="ascii").split()
                     found += len(more)
                     todo += [int(item) for item in more]
@@ -245,10 +246,8 @@ class Child:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
             self._process.wait()
         self._socket.close()
         self._words.close()
@@ -256,6 +255,10 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def _state(path: Path) -> str:

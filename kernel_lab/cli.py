@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-EPILOG = "Exit codes: 0 ok, 1 failed check, 2 usage, 3 not found, broken contract or ledger, 4 unreadable input, 5 missing backend, 130 interrupt."
+EPILOG = "Exit codes: 0 ok, 1 failed check, 2 usage, 3 not found, broken contract or ledger, 4 unreadable input, 5 missing backend, 130 interrupt."  # noqa: E501
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 CANDIDATE = click.argument("candidate", metavar="CANDIDATE")
 FOLDER = click.Path(path_type=Path)
@@ -65,7 +65,7 @@ def _progress(step: str, done: int, total: int) -> None:
     "--backend", type=click.Choice(["cpu", "cuda", "http", "command"]), default=None, help="Where candidates run (default: by --arch)."
 )
 @JSON
-def init(path: Path, dataset: Path, definition: str, baseline: str, arch: str, policy: str, backend: str | None, as_json: bool) -> None:
+def init(path: Path, dataset: Path, definition: str, baseline: str, arch: str, policy: str, backend: str | None, as_json: bool) -> None:  # noqa: PLR0917
     """Make a workspace in DIR and freeze its contract."""
     from kernel_lab.lab import Lab
 
@@ -140,7 +140,7 @@ def verify(ctx: click.Context, candidate: str, as_json: bool) -> None:
 @click.option("--parent", metavar="CANDIDATE", help="What it was made from.")
 @JSON
 @click.pass_context
-def record(ctx: click.Context, candidate: str, note: str, lesson: str, parent: str | None, as_json: bool) -> None:
+def record(ctx: click.Context, candidate: str, note: str, lesson: str, parent: str | None, as_json: bool) -> None:  # noqa: PLR0917
     """Keep a note, a lesson or a parent of CANDIDATE in the ledger."""
     _print(_open(ctx).record(candidate, note=note, parent=parent, lesson=lesson), as_json, "plain")
 

@@ -117,8 +117,8 @@ def limit(memory_gib: float, cpu_s: int) -> None:
         wanted[resource.RLIMIT_AS] = int(memory_gib * (1 << 30))
     for kind, value in wanted.items():
         _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (most, most))
 
 
 def filter_calls() -> bool:

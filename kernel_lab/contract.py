@@ -1,7 +1,7 @@
 """Contract: what a workspace's candidates are judged against, frozen as hashes in contract/lock.json.
 
 task.toml is the human's text; `freeze` turns it into the lock. The judge reads tolerances, baseline, workloads and timer from the lock only.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -81,19 +81,19 @@ class Contract:
         return {"sha256": self.sha256, "workloads": len(self.lock["workloads"]["uuids"]), **{key: self.lock[key] for key in keys}}
 
 
-def task_text(dataset: Path, definition: str, baseline: str, arch: str, policy: str, backend: str) -> str:
+def task_text(dataset: Path, definition: str, baseline: str, arch: str, policy: str, backend: str) -> str:  # noqa: PLR0917
     """The task.toml that `init` writes; a person edits it, `kernel-lab freeze` freezes it."""
     rows = [f"{key} = {json.dumps(value)}" for key, value in EVALUATION.items()]
     return "\n".join([
-        "# The task, edited by people. `kernel-lab freeze` freezes it into contract/lock.json; candidates are judged against the lock alone.",
+        "# The task, edited by people. `kernel-lab freeze` freezes it into contract/lock.json; candidates are judged against the lock alone.",  # noqa: E501
         f"dataset = {json.dumps(str(dataset))}", f"definition = {json.dumps(definition)}", f"baseline = {json.dumps(baseline)}",
         f"arch = {json.dumps(arch)}          # {' | '.join(ARCHS)}", f"policy = {json.dumps(policy)}  # {' | '.join(POLICIES)}",
-        "mutable_inputs = []     # inputs that the operation updates in place", 'flops = ""               # such as "2*M*N*K": arithmetic of one call, for the physics floor',
-        "", "[backend]", f"kind = {json.dumps(backend)}        # {' | '.join(BACKENDS)}; http: url = \"…\"; command: argv = [\"…\", \"{{job}}\", \"{{result}}\"]",
+        "mutable_inputs = []     # inputs that the operation updates in place", 'flops = ""               # such as "2*M*N*K": arithmetic of one call, for the physics floor',  # noqa: E501
+        "", "[backend]", f"kind = {json.dumps(backend)}        # {' | '.join(BACKENDS)}; http: url = \"…\"; command: argv = [\"…\", \"{{job}}\", \"{{result}}\"]",  # noqa: E501
         "", "[evaluation]            # an element fails when it misses both rtol and atol; norm_limit bounds the relative L2 error",
         *rows, "", "[hidden]                # workloads drawn anew at each verify: axes times a factor between low and high",
         *(f"{key} = {json.dumps(value)}" for key, value in HIDDEN.items()),
-        "# axes.M = {min = 1, max = 4096, multiple = 16}", "", "[limits]", *(f"{key} = {json.dumps(value)}" for key, value in LIMITS.items()), "",
+        "# axes.M = {min = 1, max = 4096, multiple = 16}", "", "[limits]", *(f"{key} = {json.dumps(value)}" for key, value in LIMITS.items()), "",  # noqa: E501
     ])  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def freeze(task: dict[str, Any], folder: Path, near: Path) -> Contract:
     lock = {
         "schema_version": 1, "arch": task["arch"], "policy": task["policy"], "backend": task["backend"], "evaluation": task["evaluation"],
         "hidden": task["hidden"], "limits": task["limits"], "mutable_inputs": task["mutable_inputs"], "flops": task["flops"],
-        "timer": "parent wall clock, pause to pause" if task["arch"] == "cpu" else "CUDA events in the child, bounded by the parent's wall clock",
+        "timer": "parent wall clock, pause to pause" if task["arch"] == "cpu" else "CUDA events in the child, bounded by the parent's wall clock",  # noqa: E501
         "dataset": {"root": str(dataset.root)},
         "definition": {"name": definition.name, "sha256": sha256_file(definition_path), "path": _below(definition_path, dataset.root)},
         "workloads": {"sha256": sha256_file(workloads_path), "path": _below(workloads_path, dataset.root), "uuids": uuids},
@@ -232,6 +232,6 @@ def check(contract: Contract, bound: str | None) -> None:
     if found:
         lines = "\n  ".join(f"{name}: {why}" for name, why in found)
         raise ContractBroken(
-            f"the contract is broken:\n  {lines}\nPut it back, or let a person run `kernel-lab freeze` (earlier verdicts then count no more).",
+            f"the contract is broken:\n  {lines}\nPut it back, or let a person run `kernel-lab freeze` (earlier verdicts then count no more).",  # noqa: E501
             tuple(dict.fromkeys(name for name, _ in found)),
         )

@@ -79,7 +79,7 @@ class _StandIn:
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-def official_on_cpu(
+def official_on_cpu(  # noqa: PLR0917
     definition: dict[str, Any], workload: dict[str, Any], dataset: Path, evaluation: dict[str, Any],
     outputs_of: Callable[[list[Any]], list[Any]], passes_outputs: bool,
 ) -> str:  # fmt: skip
@@ -160,7 +160,7 @@ def run_benchmark(job: dict[str, Any]) -> dict[str, Any]:
     wanted = {
         "warmup_runs": int(evaluation["official_warmup"]), "iterations": int(evaluation["official_iterations"]),
         "num_trials": int(evaluation["official_trials"]), "rtol": float(evaluation["rtol"]), "atol": float(evaluation["atol"]),
-        "use_isolated_runner": True, "timeout_seconds": int(evaluation["timeout_s"]), "required_matched_ratio": ratio if ratio < 1 else None,
+        "use_isolated_runner": True, "timeout_seconds": int(evaluation["timeout_s"]), "required_matched_ratio": ratio if ratio < 1 else None,  # noqa: E501
         "definitions": [job["definition"]],
     }  # fmt: skip
     known = inspect.signature(BenchmarkConfig).parameters

@@ -109,16 +109,16 @@ def judged_gates(evidence: Evidence, contract: Contract, candidate: Solution) ->
     """The gates that rest on running the candidate."""
     loaded = bool(evidence.workloads or any(finding.gate not in ("run", "baseline") for finding in evidence.findings))
     clean = {
-        "run": "the candidate ran to the end of every workload", "fresh-inputs": f"{evidence.calls} calls on changed inputs, every one checked",
+        "run": "the candidate ran to the end of every workload", "fresh-inputs": f"{evidence.calls} calls on changed inputs, every one checked",  # noqa: E501
         "poisoned-outputs": "every element was written in every call", "aliasing": "outputs are plain tensors with memory of their own",
-        "mutation": "inputs were left as they were", "finite-reference": "the reference is finite", "precision": "errors are those of the declared types",
+        "mutation": "inputs were left as they were", "finite-reference": "the reference is finite", "precision": "errors are those of the declared types",  # noqa: E501
         "baseline": "the baseline is right under its own contract", "value-cache": "seen inputs take as long as new ones",
     }  # fmt: skip
     for name, text in clean.items():
         found = [finding for finding in evidence.findings if finding.gate == name]
         if found:
             tier = "fail" if any(finding.tier == "fail" for finding in found) else "review"
-            if name == "finite-reference" or name == "baseline":
+            if name in ("finite-reference", "baseline"):
                 tier = "fail" if name == "finite-reference" else "review"
             where = f"workload {found[0].workload}: " if found[0].workload else ""
             yield Gate(name, tier, where + found[0].detail, [finding.data() for finding in found])
@@ -227,7 +227,7 @@ def _significance(evidence: Evidence) -> Gate:
     return Gate(
         "significance",
         "pass",
-        f"against the baseline: faster on {faster}, slower on {slower}, within noise on {len(rows) - faster - slower}; noise up to {worst:.0%}",
+        f"against the baseline: faster on {faster}, slower on {slower}, within noise on {len(rows) - faster - slower}; noise up to {worst:.0%}",  # noqa: E501
         rows,
     )
 

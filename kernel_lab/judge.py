@@ -6,6 +6,7 @@ against the reference, which lives here and nowhere else. A CPU candidate is sto
 
 from __future__ import annotations
 
+import math
 import secrets
 import statistics
 import time
@@ -116,7 +117,7 @@ def _told(place: Place) -> dict[str, Any]:
 class Judge:
     """One verification of one candidate."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self, contract: Contract, candidate: Solution, rules: Rules, libraries: dict[str, bytes] | None = None,
         incumbent: Solution | None = None, progress: Progress | None = None, official: Official | None = None,
     ) -> None:  # fmt: skip
@@ -306,7 +307,7 @@ class _Case:
         tensors = self.definition.inputs
         chosen = [
             index for index, tensor in enumerate(tensors)
-            if tensor.dtype in FLOATS and self.source.free(tensor) and self.workload.inputs.get(tensor.name, {}).get("type", "random") == "random"
+            if tensor.dtype in FLOATS and self.source.free(tensor) and self.workload.inputs.get(tensor.name, {}).get("type", "random") == "random"  # noqa: E501
         ]  # fmt: skip
         if not chosen or (self.definition.op_type == "sampling"):
             return values
@@ -332,8 +333,8 @@ class _Case:
         self.evidence.calls += 1
         problems = [*self._forms(reply), *self._mutations(player, values), *self._values(player, expected, kind)]
         for gate, detail in problems:
-            gate = "hidden-workloads" if self.workload.hidden and gate in ("fresh-inputs", "poisoned-outputs") else gate
-            self.evidence.add(Finding(gate, self.workload.uuid, detail, self.calls, kind))
+            told = "hidden-workloads" if self.workload.hidden and gate in ("fresh-inputs", "poisoned-outputs") else gate
+            self.evidence.add(Finding(told, self.workload.uuid, detail, self.calls, kind))
         self.wrong += bool(problems)
         outputs = [output.clone() for output in player.outputs]
         if kind == "repeat" and self.last:
@@ -468,7 +469,7 @@ class _Case:
             norm = distance(output, best, free).norm
             self.worst["error_against_float64"] = max(self.worst.get("error_against_float64", 0.0), norm)
             if norm > limit:
-                detail = f"{tensor.name}: relative error {norm:.2g} against float64; arithmetic in {tensor.dtype} stays under {limit:.2g}: a coarser type was used, or work was left out"
+                detail = f"{tensor.name}: relative error {norm:.2g} against float64; arithmetic in {tensor.dtype} stays under {limit:.2g}: a coarser type was used, or work was left out"  # noqa: E501
                 self.evidence.add(Finding("precision", self.workload.uuid, detail, tier="review"))
 
     def _value_cache(self) -> None:
@@ -498,7 +499,7 @@ class _Case:
         said = player.child.request("kernels").get("kernels", [])
         self.evidence.kernels.append({
             "workload": self.workload.uuid, "kernels": said, "kernel_us": round(sum(float(row["us"]) for row in said), 2),
-            "event_ms": round(event_ms, 5), "batch_wall_ms": round(each_ms, 5), "batch_event_ms": round(float(full.said["event_ms"]) / calls, 5),
+            "event_ms": round(event_ms, 5), "batch_wall_ms": round(each_ms, 5), "batch_event_ms": round(float(full.said["event_ms"]) / calls, 5),  # noqa: E501
             "wall_ms": round(statistics.median(player.times) * 1e3, 5),
         })  # fmt: skip
 
@@ -542,4 +543,4 @@ def _split(times: list[float], kinds: list[str]) -> tuple[list[float], list[floa
 
 
 def _plain(value: float) -> float | str:
-    return float(f"{value:.4g}") if value == value and abs(value) != float("inf") else str(value)
+    return float(f"{value:.4g}") if math.isfinite(value) else str(value)

@@ -39,7 +39,7 @@ class Lab:
         return cls(Workspace.find(Path(path)))
 
     @classmethod
-    def init(
+    def init(  # noqa: PLR0917
         cls, path: str | Path, dataset: str | Path, definition: str, baseline: str | Path, arch: str = "sm_90a",
         policy: str = "leaderboard", backend: str = "", evaluation: dict[str, Any] | None = None,
     ) -> Lab:  # fmt: skip
@@ -115,7 +115,7 @@ class Lab:
         else:
             following = "kernel-lab pack src -o solution.json && kernel-lab verify solution.json"
         return _answer(
-            contract=contract.summary(), definition=contract.definition.name, arch=contract.arch, backend=contract.backend, root=str(workspace.root),
+            contract=contract.summary(), definition=contract.definition.name, arch=contract.arch, backend=contract.backend, root=str(workspace.root),  # noqa: E501
             candidates=len(state.candidates), incumbent=state.incumbent, last_verdict=state.last,
             ledger={"entries": len(entries), "head": entries[-1].hash if entries else "", "ok": broken is None},
             problems=[{"name": name, "why": why} for name, why in problems], next=following,
@@ -216,7 +216,7 @@ class Lab:
         views.write_views(self.workspace)
         return _answer(candidate=solution.id, entry=entry.seq, replaces=state.incumbent, **gain)
 
-    def _against(self, contract: contracts.Contract, verdict: Entry | None) -> str:
+    def _against(self, contract: contracts.Contract, verdict: Entry | None) -> str:  # noqa: PLR0911
         """Why a verdict does not allow a promotion, empty when it does."""
         if verdict is None:
             return "no verdict for these bytes"
@@ -243,7 +243,7 @@ class Lab:
             raise Refused("it was verified beside another incumbent: verify it again")
         if incumbent and against is not None and against["low"] <= 1.0:
             raise Refused(
-                f"it is not faster than the incumbent beyond the noise ({against['value']:.3f}x, interval {against['low']:.3f} to {against['high']:.3f})"
+                f"it is not faster than the incumbent beyond the noise ({against['value']:.3f}x, interval {against['low']:.3f} to {against['high']:.3f})"  # noqa: E501
             )
         return {"vs_baseline": base["value"], "vs_incumbent": against["value"] if against else None}
 

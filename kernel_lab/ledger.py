@@ -64,14 +64,23 @@ class Ledger:
             entry = {"seq": seq, "kind": kind, "time_s": round(now, 3), "body": body}
             if now < last_s - CLOCK_SLACK_S:
                 raise LedgerBroken(
-                    f"the clock is {last_s - now:.0f} s behind entry {seq - 1} of {self.path.name}: set the system clock right, then run again"
+                    f"the clock is {last_s - now:.0f} s behind entry {seq - 1} of {self.path.name}: set the system clock right, then run again"  # noqa: E501
                 )
             data = canonical(entry)
             digest = sha256(previous.encode() + data)
             self._write(handle, _HEAD + data + _MIDDLE + digest.encode() + _END)
             if self.anchor is not None:
-                write_whole(self.anchor, canonical({"entries": seq + 1, "head": digest}))
+                self._keep_head(seq + 1, digest)
         return Entry(seq, kind, entry["time_s"], body, digest)  # type: ignore[arg-type]
+
+    def _keep_head(self, count: int, digest: str) -> None:
+        assert self.anchor is not None
+        try:
+            write_whole(self.anchor, canonical({"entries": count, "head": digest}))
+        except OSError as error:
+            raise Unreadable(
+                f"the ledger's head cannot be kept in {self.anchor.parent} ({error}): set KERNEL_LAB_HOME to a folder to write to"
+            ) from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

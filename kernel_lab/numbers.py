@@ -48,7 +48,7 @@ def distance(out: torch.Tensor, expected: torch.Tensor, evaluation: dict[str, An
     norm = 0.0 if exact else float((left - right).norm()) / size if size else float(bool(gap.any()))
     problem = ""
     if missed > 1.0 - evaluation["matched_ratio"] + 1e-12:
-        problem = f"{missed:.2%} of {len(left)} elements miss both tolerances (worst {float(gap.max()):.3g}; allowed {1 - evaluation['matched_ratio']:.2%})"
+        problem = f"{missed:.2%} of {len(left)} elements miss both tolerances (worst {float(gap.max()):.3g}; allowed {1 - evaluation['matched_ratio']:.2%})"  # noqa: E501
     elif norm > evaluation["norm_limit"]:
         problem = f"the relative L2 error is {norm:.3g}; the contract allows {evaluation['norm_limit']:.3g}"
     return Distance(float(gap.max()), float(relative.max()), missed, norm, problem, mask)

@@ -16,7 +16,7 @@ from kernel_lab.errors import BadInput
 
 SLACK = 2.0  # a floor is taken at twice the table's rates: caches, better parts and rounding stay on the honest side
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Pow: operator.pow,
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Pow: operator.pow,  # noqa: E501
 }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ class Remote:
             job, result = Path(name) / "job.json", Path(name) / "result.json"
             job.write_bytes(canonical({
                 "schema_version": 1, "solution": solution.document, "definition": read_json(self.contract.folder / "definition.json"),
-                "workloads": [item.raw for item in self.contract.workloads if item.uuid in only], "evaluation": self.contract.evaluation, "arch": self.contract.arch,
+                "workloads": [item.raw for item in self.contract.workloads if item.uuid in only], "evaluation": self.contract.evaluation, "arch": self.contract.arch,  # noqa: E501
             }))  # fmt: skip
             argv = [str(item).replace("{job}", str(job)).replace("{result}", str(result)) for item in self.settings["argv"]]
             limit = float(self.contract.evaluation["timeout_s"]) * max(1, len(only))

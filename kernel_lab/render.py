@@ -61,7 +61,7 @@ def scored(found: dict[str, Any]) -> str:
     if found["vs_baseline"]:
         ratio = found["vs_baseline"]
         lines.append(
-            f"vs_baseline {ratio['value']:.3f}x (interval {ratio['low']:.3f} to {ratio['high']:.3f}), geometric mean; timer: {found['timer']}"
+            f"vs_baseline {ratio['value']:.3f}x (interval {ratio['low']:.3f} to {ratio['high']:.3f}), geometric mean; timer: {found['timer']}"  # noqa: E501
         )
     lines += [f"{gate['name']}: {gate['detail']}" for gate in found["problems"]]
     return "\n".join([*lines, "" if found["complete"] else "NOT COMPLETE: not every workload passed"]).rstrip()

@@ -36,7 +36,7 @@ def rules() -> dict[str, Any]:
 
 
 def scan(solution: Solution, float_only_32: bool = False, scalars: frozenset[int] = frozenset()) -> list[Mark]:
-    """Every mark in every source, hard ones first. `float_only_32`: all floats of the definition are 32 bits or wider; `scalars`: places of the entry's arguments that are no tensors."""
+    """Every mark in every source, hard ones first. `float_only_32`: all floats of the definition are 32 bits or wider; `scalars`: places of the entry's arguments that are no tensors."""  # noqa: E501
     from kernel_lab.scan_python import scan_python
 
     found: list[Mark] = []
@@ -56,6 +56,10 @@ def scan(solution: Solution, float_only_32: bool = False, scalars: frozenset[int
 def _texts(path: str, text: str) -> list[Mark]:
     found = []
     lines = text.splitlines()
+    for number, line in enumerate(lines[:2], 1):
+        cookie = re.match(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", line)
+        if cookie and path.endswith(".py") and cookie[1].lower().replace("_", "-") not in ("utf-8", "utf8"):
+            found.append(Mark("hard", path, number, cookie[0][:60], "an encoding under which the text runs otherwise than it reads"))
     for number, line in enumerate(lines, 1):
         if any(ord(char) < 32 and char not in "\t\f" for char in line):
             found.append(Mark("review", path, number, "control characters", "text that does not show"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 
 from kernel_lab.scan import Mark, rules
@@ -11,6 +12,7 @@ from kernel_lab.scan_state import State, returns_shared
 from kernel_lab.solution import Solution
 
 _BIG_LITERAL = 64
+_TRY: tuple[type[ast.AST], ...] = (ast.Try, *([ast.TryStar] if sys.version_info >= (3, 11) else []))
 _HARMLESS_SYS = ("version_info", "maxsize", "float_info")
 
 
@@ -42,7 +44,7 @@ class PythonScan:
         self.data_parameters = self._data_parameters()
 
     def _data_parameters(self) -> dict[str, set[str]]:
-        """{helper function: parameters that some call fills from data}. Functions that are passed around are left out: all of theirs are data."""
+        """{helper function: parameters that some call fills from data}. Functions that are passed around are left out: all of theirs are data."""  # noqa: E501
         named = {node.name: node for node in self.tree.body if isinstance(node, ast.FunctionDef) and node.name != self.solution.entry[1]}
         calls = [
             node for node in ast.walk(self.tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in named
@@ -53,7 +55,9 @@ class PythonScan:
             for node in ast.walk(self.tree)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in named and id(node) not in heads
         }
-        found: dict[str, set[str]] = {name: set() for name in named if name not in loose}
+        called = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+        alone = sum(path.endswith(".py") for path in self.solution.sources) == 1
+        found: dict[str, set[str]] = {name: set() for name in named if alone and name in called - loose}
         self.data_parameters = found
         for _ in range(4):
             for function in self.functions:
@@ -202,7 +206,7 @@ class PythonScan:
     def _statements(self, node: ast.AST) -> Iterator[Mark]:
         if isinstance(node, ast.Global | ast.Nonlocal):
             yield self.mark("review", node, f"{type(node).__name__.lower()} {', '.join(node.names)}", "keeps state between calls")
-        elif isinstance(node, ast.Try) and not _guards_imports(node):
+        elif isinstance(node, _TRY) and not _guards_imports(node):
             yield self.mark("review", node, "try", "may fall back to something else than the kernel")
         elif isinstance(node, ast.ClassDef):
             bases = " ".join(ast.unparse(base) for base in node.bases)
@@ -237,6 +241,8 @@ class PythonScan:
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and not self._is_docstring(node):
             if len(node.value) > 400:
                 yield self.mark("review", node, f"a string of {len(node.value)} characters", "data or code in a string")
+            if re.search(r"__\w+__", str(node.value)) and node.value != "__main__":
+                yield self.mark("hard", node, str(node.value), "an inside name kept in a string")
             words = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
             if re.fullmatch(r"(?:.*_)?(?:getframe|perf_counter|synchronize|elapsed_time|modules|globals|builtins)", words):
                 yield self.mark("review", node, words, "a name kept in a string")
@@ -316,7 +322,9 @@ def _is_jitted(node: ast.FunctionDef) -> bool:
     return any(re.search(r"(^|\.)jit\b", ast.unparse(item)) and "torch" not in ast.unparse(item) for item in node.decorator_list)
 
 
-def _guards_imports(node: ast.Try) -> bool:
+def _guards_imports(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Try):
+        return False
     simple = (ast.Import, ast.ImportFrom, ast.Pass)
     names = all(
         isinstance(handler.type, ast.Name) and handler.type.id in ("ImportError", "ModuleNotFoundError") for handler in node.handlers

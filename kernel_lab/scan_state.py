@@ -14,23 +14,32 @@ if TYPE_CHECKING:
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _METADATA = {"shape", "device", "dtype", "ndim", "is_cuda", "itemsize", "layout"}
 _METADATA_CALLS = {"size", "dim", "numel", "stride", "element_size", "is_contiguous", "nelement"}
-_CONTAINER = {
-    "append",
-    "extend",
-    "insert",
-    "update",
-    "setdefault",
-    "pop",
-    "popitem",
-    "appendleft",
-    "discard",
-    "clear",
-    "remove",
-    "add",
-    "push",
-}
-_NOT_OF_TENSORS = _CONTAINER - {"add"}
+_CONTAINER = frozenset(
+    [
+        "append",
+        "extend",
+        "insert",
+        "update",
+        "setdefault",
+        "pop",
+        "popitem",
+        "appendleft",
+        "discard",
+        "clear",
+        "remove",
+        "add",
+        "push",
+        "rotate",
+        "extendleft",
+        "move_to_end",
+        "subtract",
+        "sort",
+        "reverse",
+    ]
+)
+_NOT_OF_TENSORS = _CONTAINER - {"add", "sort", "subtract"}
 _HOST_READS = {"item", "tolist", "equal", "allclose"}
+_CASTS = frozenset(["float", "int", "bool", "str", "repr", "hash", "range", "max", "min", "sorted", "any", "all", "format"])
 _BUILTINS = set(dir(builtins))
 
 
@@ -158,13 +167,14 @@ class State:
             yield self.scan.mark("review", node, ast.unparse(node), "counts calls or keeps state between them")
 
     def _calls(self, node: ast.AST) -> Iterator[Mark]:
+        if isinstance(node, ast.Attribute) and _changes(node.attr) and self.is_shared(node.value):
+            yield self.scan.mark("review", node, ast.unparse(node), "keeps data or counts between calls")
         if not isinstance(node, ast.Call):
             return
         values = [*node.args, *(word.value for word in node.keywords)]
         if isinstance(node.func, ast.Attribute):
-            changes = node.func.attr in _CONTAINER or (node.func.attr.endswith("_") and not node.func.attr.startswith("_"))
             root = self.scan.root_name(node.func.value)
-            if changes and self.is_shared(node.func.value):
+            if _changes(node.func.attr) and any(self.is_shared(item) for item in node.args):
                 yield self.scan.mark("review", node, ast.unparse(node), "keeps data or counts between calls")
             elif node.func.attr in _NOT_OF_TENSORS and root in self.parameters and root != "self":
                 yield self.scan.mark("review", node, ast.unparse(node), "changes a container that it was handed")
@@ -185,19 +195,30 @@ class State:
         """A module-level name that is bound once to a plain number or string."""
         return not self.is_shared(node) or (isinstance(node, ast.Name) and node.id in self.scan.plain_constants)
 
+    def _picks(self, node: ast.AST) -> bool:
+        """An index that depends on the data, into something that does not, or into a Python sequence."""
+        if not (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and self.is_data(node.slice)):
+            return False
+        return isinstance(node.value, ast.Tuple | ast.List | ast.Dict) or not self.is_data(node.value)
+
     def _looks(self, node: ast.AST) -> Iterator[Mark]:
         """The contents of tensors, seen by the host: a kernel has no need to, a candidate that answers only at times has."""
         if isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert) and self.is_data(node.test):
             yield self.scan.mark("review", node, ast.unparse(node.test), "chooses its path by the data")
+        elif isinstance(node, ast.Match) and self.is_data(node.subject):
+            yield self.scan.mark("review", node, ast.unparse(node.subject), "chooses its path by the data")
+        elif self._picks(node):
+            yield self.scan.mark("review", node, ast.unparse(node), "chooses by the data")
         elif isinstance(node, ast.Call):
             read = isinstance(node.func, ast.Attribute) and node.func.attr in _HOST_READS and self.is_data(node)
-            cast = (
-                isinstance(node.func, ast.Name)
-                and node.func.id in ("float", "int", "bool", "str", "repr", "hash")
-                and any(self.is_data(item) for item in node.args)
-            )
+            cast = isinstance(node.func, ast.Name) and node.func.id in _CASTS and any(self.is_data(item) for item in node.args)
             if read or cast:
                 yield self.scan.mark("review", node, ast.unparse(node), "looks at the data on the host")
+
+
+def _changes(name: str) -> bool:
+    """Method names that change their object: containers' own, and whatever torch ends with an underscore."""
+    return name in _CONTAINER or (name.endswith("_") and not name.startswith("_"))
 
 
 def _parameters(function: Function) -> set[str]:

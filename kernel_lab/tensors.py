@@ -123,7 +123,7 @@ class Source:
         """New inputs of one kind of KINDS from the old ones; the old ones stay as they are."""
         if kind == "fresh":
             return [
-                self._shuffled(value) if tensor.name in self._recorded and self.free(tensor) else value if tensor.name in self._recorded else self._new(tensor)
+                self._shuffled(value) if tensor.name in self._recorded and self.free(tensor) else value if tensor.name in self._recorded else self._new(tensor)  # noqa: E501
                 for tensor, value in zip(self.definition.inputs, old, strict=True)
             ]  # fmt: skip
         chosen = [index for index, tensor in enumerate(self.definition.inputs) if self.free(tensor) and old[index].numel()]
@@ -147,7 +147,9 @@ class Source:
         if tensor.name in self._recorded:
             flat[where] = flat[where.flip(0)] if kind == "sparse" else -flat[where]
         elif kind == "single" and tensor.dtype in FLOATS:
-            flat[where] = (-flat[where].float() + 3.0).to(flat.dtype)
+            # Beyond what normal data hold, so that no answer may lean on their range; float8 has no room for it.
+            sign, reach = 2 * self.generator.integer(0, 2) - 1, 2 if tensor.dtype.startswith("float8") else 8 + self.generator.integer(0, 4)
+            flat[where] = float(sign * reach)
         else:
             flat[where] = self.generator.random((len(where),), tensor.dtype)
         return new

@@ -121,7 +121,7 @@ def _slim(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "workload": row["uuid"], "uuid": row["uuid"], "latency_ms": row.get("latency_ms"), "baseline_ms": row.get("baseline_ms"),
         "incumbent_ms": row.get("incumbent_ms"), "reference_ms": row.get("reference_ms"),
-        "vs_baseline": ratio["value"] if isinstance(ratio, dict) else ratio, "vs_reference": row.get("vs_reference"), "noise": row.get("noise"),
+        "vs_baseline": ratio["value"] if isinstance(ratio, dict) else ratio, "vs_reference": row.get("vs_reference"), "noise": row.get("noise"),  # noqa: E501
         "runs": len(row.get("candidate_runs_ms", [])), "status": row["status"],
     }  # fmt: skip
 
@@ -136,7 +136,7 @@ def _versions(contract: Contract) -> dict[str, Any]:
     }
 
 
-def _write(
+def _write(  # noqa: PLR0917
     workspace: Workspace, contract: Contract, candidate: Solution, incumbent: str | None, gates: list[Gate], rows: list[dict[str, Any]],
     extra: dict[str, Any], marks: list[Mark],
 ) -> dict[str, Any]:  # fmt: skip
@@ -159,17 +159,18 @@ def _write(
     }
     path, digest = workspace.keep_run("verdict", _finite(document))
     body = {
-        **facts, "verdict": verdict, "failed": [gate.name for gate in gates if gate.outcome in ("fail", "review")], "evidence": path, "evidence_sha256": digest,
-        "timer": extra.get("timer", contract.lock["timer"]), "vs_baseline": _means(rows, "vs_baseline") or {"value": 0.0, "low": 0.0, "high": 0.0},
+        **facts, "verdict": verdict, "failed": [gate.name for gate in gates if gate.outcome in ("fail", "review")], "evidence": path, "evidence_sha256": digest,  # noqa: E501
+        "timer": extra.get("timer", contract.lock["timer"]), "vs_baseline": _means(rows, "vs_baseline") or {"value": 0.0, "low": 0.0, "high": 0.0},  # noqa: E501
         "vs_incumbent": _means(rows, "vs_incumbent"), "rows": [_slim(row) for row in rows], **_versions(contract),
     }  # fmt: skip
     entry = workspace.ledger.append("verdict", _finite(body))
     views.write_views(workspace)
-    return {
-        "candidate": candidate.id, "name": candidate.name, "verdict": verdict, "gates": document["gates"], "workloads": [_slim(row) for row in rows],
+    answer = {
+        "candidate": candidate.id, "name": candidate.name, "verdict": verdict, "gates": document["gates"], "workloads": [_slim(row) for row in rows],  # noqa: E501
         "vs_baseline": body["vs_baseline"], "evidence": path, "entry": entry.seq, "hash": entry.hash,
         "next": f"kernel-lab promote {candidate.id[:12]}" if verdict == "pass" else f"kernel-lab record {candidate.id[:12]} --lesson '…'",
     }  # fmt: skip
+    return dict(_finite(answer))
 
 
 def _finite(value: Any) -> Any:
@@ -218,8 +219,8 @@ def score(workspace: Workspace, candidate: Solution, progress: Progress | None =
     views.write_views(workspace)
     complete = len(rows) == len(contract.lock["workloads"]["uuids"]) and all(row["status"] == "PASSED" for row in rows)
     return {
-        "candidate": candidate.id, "name": candidate.name, "workloads": slim, "timer": timer, "runs": sum(row["runs"] for row in slim), "complete": complete,
-        "vs_baseline": _means(rows, "vs_baseline"), "mean_latency_ms": round(sum(row["latency_ms"] for row in slim) / len(slim), 6) if complete else None,
+        "candidate": candidate.id, "name": candidate.name, "workloads": slim, "timer": timer, "runs": sum(row["runs"] for row in slim), "complete": complete,  # noqa: E501
+        "vs_baseline": _means(rows, "vs_baseline"), "mean_latency_ms": round(sum(row["latency_ms"] for row in slim) / len(slim), 6) if complete else None,  # noqa: E501
         "resumed": len(done), "problems": problems, "evidence": path,
     }  # fmt: skip
 

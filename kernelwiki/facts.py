@@ -241,14 +241,16 @@ class FactLine:
     def _holds(self, item: Item) -> bool:
         if item.kind == "number":
             return item.form in self.forms and (self.numbered or not self.loose)
-        if item.form in self.forms:
-            return True
-        return item.kind == "name" and (self._holds_arch(item) if is_arch(item) else self._holds_name(item.form, item.text))
+        if is_arch(item):
+            return self._holds_arch(item)
+        return item.form in self.forms or (item.kind == "name" and self._holds_name(item.form, item.text))
 
     def _holds_arch(self, item: Item) -> bool:
         """An architecture by another name; `sm_100a` is not meant by a line that says `sm_100f`."""
         if not self.names_arch or not archs_in(item.text) & self.archs:
             return False
+        if item.form in self.forms:
+            return True
         other = {"a": "f", "f": "a"}.get(item.form[-1])
         return not (other and item.form[:-1] + other in self.forms)
 

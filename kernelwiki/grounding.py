@@ -62,7 +62,7 @@ def _unsupported(items: Sequence[Item], place: int, lines: Sequence[FactLine], c
             f"is in no fact of the cited sources ({keys})",
             "add the fact to the sheet or to the source's `facts` if you read it there; else cite another source or drop it",
         )
-    if item.kind == "name" and any(line.loose for line in holding) and not is_arch(item):
+    if item.kind == "name" and any(line.loose for line in holding):
         return None
     meaning = [line for line in lines if line in holding or line.may_mean(item)]
     others = [line for line in lines if line.rival and line not in meaning and len(line.items) >= RIVAL_ITEMS]

@@ -127,11 +127,15 @@ class Library:
         subject = sheet.title if sheet else ""
         told = fact_lines(source.key, self._texts(source, code), loose=loose, rival=not loose, subject=subject)
         if sheet:
-            told[0] = replace(told[0], rival=False)  # the name of the document says what its facts are about, not what they say
+            told[0] = replace(
+                told[0], rival=False, names_arch=False
+            )  # the name of the document says what its facts are about, not what they say
+        if source.kind == "playbook" and source.id != "catalog":
+            told[:1] = [replace(line, rival=False, loose=True) for line in told[:1]]  # the finding's own name and title
         if upstream:
             record = self.records.get(source.id)
             one = source.kind == "evidence" or (record is not None and len(record.archs) < 2)
-            told = [*told[:1], *(replace(line, numbered=False, names_arch=one) for line in told[1:])]
+            told = [*told[:1], *(replace(line, numbered=False, names_arch=one and len(line.archs) < 2) for line in told[1:])]
         return [
             *told,
             *fact_lines(source.key, source.facts, rival=not upstream),

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from kernelwiki.errors import CorpusUnreadable
-from kernelwiki.facts import FactLine, Item, archs_in, items_of
+from kernelwiki.facts import FactLine, Item, archs_in, is_arch, items_of, tokens_of
 from kernelwiki.grounding import ungrounded
 from kernelwiki.model import Record, Source
 from kernelwiki.page_check import ARCH
@@ -61,10 +61,20 @@ def check_summary(summary: Summary, library: Library) -> Iterator[Problem]:
     for text in (summary.summary, *summary.symptoms):
         for item in ungrounded(text, [*own, *told], [record.id]):
             yield Problem("grounding", summary.id, item.message)
-    supported = set(record.archs).union(*(line.archs for line in [*own, *told]))
+    yield from _check_archs(summary, record, told)
+
+
+def _check_archs(summary: Summary, record: Record, told: Sequence[FactLine]) -> Iterator[Problem]:
+    """`archs` have evidence, and what the text names with evidence stands among them."""
+    supported = archs_in(record.title).union(record.archs, *(line.archs for line in told))
     for arch in summary.archs:
         if not ARCH.match(arch) or arch not in supported:
-            yield Problem("arch", summary.id, f"{arch} has no evidence: neither the record nor `facts` names it")
+            yield Problem("arch", summary.id, f"{arch} has no evidence: neither the record's evidence or title nor `facts` names it")
+    named = {
+        arch for text in (summary.summary, *summary.symptoms) for item in tokens_of(text) if is_arch(item) for arch in archs_in(item.text)
+    }
+    for arch in sorted((named & supported) - set(summary.archs)):
+        yield Problem("arch", summary.id, f"the text names {arch}, which is not in archs: add it")
 
 
 def _check_places(summary: Summary, record: Record) -> Iterator[Problem]:
@@ -95,8 +105,3 @@ def _check_anchor(summary: Summary, own: Sequence[FactLine]) -> Iterator[Problem
         yield Problem(
             "summary", summary.id, "shares hardly a word with the title, paths and evidence of this pull request: is the id right?"
         )
-
-
-def archs_of(summary: Summary) -> frozenset[str]:
-    """Architectures that a summary's text names."""
-    return archs_in(" ".join([summary.summary, *summary.symptoms]))

@@ -18,6 +18,13 @@ from kernelwiki.problems import Problem
 from kernelwiki.summaries import Summary
 
 NEAR_LINES = 3
+_OTHER = {
+    "bf16": ("bfloat16",),
+    "fp16": ("float16", "half"),
+    "fp8": ("float8", "e4m3", "e5m2"),
+    "fp32": ("float32",),
+    "fp4": ("float4", "e2m1"),
+}
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@(.*)$")
 
 
@@ -101,7 +108,7 @@ def _rows(path: Path, numbers: Mapping[int, str]) -> Iterator[dict[str, Any]]:
 def unproven(fact: str, text: str) -> list[str]:
     """Names and numbers of a fact that `text` does not hold (compared without case, separators of names as written)."""
     low = text.lower()
-    return [item.text for item in tokens_of(fact) if not _is_in(item, low)]
+    return [item.text for item in tokens_of(fact) if not _is_in(item, low) and not any(other in low for other in _OTHER.get(item.form, ()))]
 
 
 def _is_in(item: Item, low: str) -> bool:

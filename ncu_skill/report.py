@@ -48,6 +48,7 @@ class Kernel:
     def __init__(self, shared: _Shared, item: Item, names: Sequence[str], launch: int) -> None:
         self._shared, self._item, self._names = shared, item, names
         self.launch = launch
+        self._per_pc: dict[str, dict[int, float]] = {}
         self.workload: Workload = item.kind  # type: ignore[assignment]
         self.mangled = self.function = self.name = ""
         self.grid = self.block = (0, 0, 0)
@@ -145,9 +146,12 @@ class Kernel:
         return tuple(values), tuple(ids)
 
     def per_pc(self, name: str) -> dict[int, float]:
-        """A per-PC metric as {absolute PC: value}; empty when it was not collected."""
-        values, ids = self.instances(name)
-        return {key: float(value) for value, key in zip(values, ids, strict=True) if isinstance(key, int) and not isinstance(value, str)}
+        """A per-PC metric as {absolute PC: value}, read once; empty when it was not collected."""
+        if name not in self._per_pc:
+            values, ids = self.instances(name)
+            pairs = zip(ids, values, strict=True)
+            self._per_pc[name] = {key: float(value) for key, value in pairs if isinstance(key, int) and not isinstance(value, str)}
+        return self._per_pc[name]
 
     def metric(self, name: str) -> Metric:
         """One metric with its unit (asks the vendor's reader for the unit)."""
@@ -295,8 +299,31 @@ class Report:
         return read_producer(self._data, self._blocks, redact=False)
 
 
+def _short(data: wire.Buffer, at: int, end: int) -> tuple[int, int]:
+    """A varint of at most nine bytes and the offset behind it; -1 as the offset where it is longer or runs over the end."""
+    value = shift = 0
+    while at < end and shift < 63:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    return 0, -1
+
+
 def _instance(data: wire.Buffer, start: int, end: int) -> tuple[Value, Value]:
     """(correlation id, value) of one instance: field 1 and field 2, each a value message."""
+    if end - start > 6 and data[start] == 0x0A and data[start + 2] == 0x28:  # a PC or an index, then its value: nearly all instances
+        index, at = _short(data, start + 3, end)
+        if at == start + 2 + data[start + 1] and at + 2 < end and data[at] == 0x12 and at + 2 + data[at + 1] == end:
+            tag = data[at + 2]
+            if tag == 0x19 and end - at == 11:
+                return index, wire.double(data, at + 3)
+            if tag in {0x20, 0x28}:
+                count, stop = _short(data, at + 3, end)
+                if stop == end:
+                    return index, count
     key: Value = 0
     value: Value = 0
     if start + 1 < end and data[start] == 0x0A and data[start + 1] < 0x80:

@@ -39,6 +39,8 @@ class Samples:
         for name in self._kernel.metric_names:
             if name.startswith(PREFIX) and not name.endswith("_not_issued") and "." not in name:
                 reason = name[len(PREFIX) :]
+                if self._kernel.number(name) == 0:  # the sum: no need to read thousands of zeros
+                    continue
                 values = self._kernel.per_pc(name)
                 if any(values.values()):
                     found[RENAMED.get(reason, reason)] = values

@@ -22,6 +22,7 @@ Line = tuple[str, int]
 Document = dict[str, Any]
 Z95 = 1.96
 MAX_FILE_BYTES = 8 << 20
+MAX_COUNT = 1e18
 COUNTS = {
     "executed": "inst_executed",
     "threads": "thread_inst_executed",
@@ -53,14 +54,19 @@ class SourceView:
     @cached_property
     def per_pc(self) -> dict[str, dict[int, float]]:
         """The per-PC counts that the report holds."""
-        found = {key: self.kernel.per_pc(name) for key, name in COUNTS.items()}
+        found = {key: _counts(self.kernel.per_pc(name)) for key, name in COUNTS.items()}
         return {key: values for key, values in found.items() if values}
+
+    @cached_property
+    def by_stall(self) -> dict[str, dict[int, float]]:
+        """{stall reason: {PC: samples}}"""
+        return {reason: _counts(values) for reason, values in self.samples.by_stall.items()}
 
     @cached_property
     def sampled(self) -> dict[int, float]:
         """{PC: samples}"""
         found: dict[int, float] = defaultdict(float)
-        for values in self.samples.by_stall.values():
+        for values in self.by_stall.values():
             for pc, count in values.items():
                 found[pc] += count
         return dict(found)
@@ -68,7 +74,7 @@ class SourceView:
     @cached_property
     def placement(self) -> dict[str, int]:
         """Where the samples fall: attributed + in_cubin_without_source + out_of_cubin = total."""
-        found = {"total": int(self.samples.total), "attributed": 0, "in_cubin_without_source": 0, "out_of_cubin": 0}
+        found = {"total": int(sum(self.sampled.values())), "attributed": 0, "in_cubin_without_source": 0, "out_of_cubin": 0}
         for pc, count in self.sampled.items():
             home = "attributed" if pc in self.kernel.lines else "in_cubin_without_source" if pc in self.samples.code else "out_of_cubin"
             found[home] += int(count)
@@ -78,7 +84,7 @@ class SourceView:
     def lines(self) -> dict[Line, Heat]:
         """Heat by the user's own line, hottest first; instructions without a line are under ("", 0)."""
         found: dict[Line, Heat] = defaultdict(Heat)
-        for reason, values in self.samples.by_stall.items():
+        for reason, values in self.by_stall.items():
             for pc, count in values.items():
                 heat = found[self._line(pc)]
                 heat.samples += count
@@ -216,6 +222,11 @@ class SourceView:
             return [text.rstrip() for text in self.kernel.sass(pcs)]
         except (MissingDependency, UnreadableReport):
             return [self.samples.code[pc].opcode if pc in self.samples.code else "?" for pc in pcs]
+
+
+def _counts(values: dict[int, float]) -> dict[int, float]:
+    """The counts of a per-PC metric without what cannot be one (NaN, infinities, below zero) in a damaged report."""
+    return {pc: value for pc, value in values.items() if 0 <= value < MAX_COUNT}
 
 
 def _below(root: Path, path: str) -> str | None:

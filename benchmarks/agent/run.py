@@ -53,7 +53,7 @@ async def first_use(ask: Counter, question: Question) -> str:
     """Search the name in one repository, take the oldest hit that shows it as evidence, trace it to the file."""
     name = question["name"]
     filters = {"repo": question["repo"], "arch": question.get("arch", ""), "kind": "pr"}
-    found = await ask("kwiki_search", query=name, limit=30, response_format="detailed", **filters)
+    found = await ask("kwiki_search", query=name, limit=15, **filters)
     showing = [hit for hit in found["results"] if any(name in place.get("text", "") for place in hit.get("evidence", []))]
     oldest = min(showing or found["results"], key=lambda hit: hit["merged_at"])
     links = (await ask("kwiki_trace", id=oldest["id"], limit=50))["links"]
@@ -140,7 +140,8 @@ def table(rows: list[Row]) -> str:
         "Expected answers were read off the records and the report labels. Milliseconds are wall time on a busy two-core machine.",
         "",
         f"**{len(solved)} of {len(rows)} solved**; {sum(row.calls for row in rows) / len(rows):.1f} calls, "
-        f"{median(row.characters for row in rows):.0f} characters and {median(row.milliseconds for row in rows):.0f} ms a question (medians).",
+        f"{median(row.characters for row in rows):.0f} characters and {median(row.milliseconds for row in rows):.0f} ms "
+        "a question (medians).",
         "",
         "| question | solved | calls | characters | ms |",
         "| --- | --- | --- | --- | --- |",

@@ -43,8 +43,8 @@ def row_of(lab: Lab, name: str, kind: str, path: Path) -> dict[str, Any]:
         for item in evidence.get("traces", [])
     ]
     return {
-        "name": name, "kind": kind, "verdict": found["verdict"], "gates": complaints, "workloads": found["workloads"], "vs_baseline": found["vs_baseline"],
-        "timings": evidence.get("kernels", []), "scorer_alone": traces, "sandbox": evidence.get("sandbox"), "seconds": round(time.time() - begin, 1),
+        "name": name, "kind": kind, "verdict": found["verdict"], "gates": complaints, "workloads": found["workloads"], "vs_baseline": found["vs_baseline"],  # noqa: E501
+        "timings": evidence.get("kernels", []), "scorer_alone": traces, "sandbox": evidence.get("sandbox"), "seconds": round(time.time() - begin, 1),  # noqa: E501
         "all_gates": {gate["name"]: [gate["outcome"], gate["detail"][:300]] for gate in found["gates"]},
     }  # fmt: skip
 

@@ -60,7 +60,7 @@ def run(logits, weight, expert):
 """
 
 
-def definition(name: str, op: str, axes: dict[str, Any], inputs: dict[str, Any], outputs: dict[str, Any], reference: str) -> dict[str, Any]:
+def definition(name: str, op: str, axes: dict[str, Any], inputs: dict[str, Any], outputs: dict[str, Any], reference: str) -> dict[str, Any]:  # noqa: PLR0917
     kinds = {axis: {"type": "const", "value": value} if value else {"type": "var"} for axis, value in axes.items()}
     return {"name": name, "op_type": op, "axes": kinds, "inputs": inputs, "outputs": outputs, "reference": reference}
 
@@ -115,7 +115,7 @@ def main() -> None:
         width, cases = (1024, [{"batch": 64}, {"batch": 333}]) if not suffix else (4096, [{"batch": 64}, {"batch": 4096}])
         made = definition(
             f"rmsnorm_h{width}{suffix}", "rmsnorm", {"batch": 0, "hidden_size": width},
-            {"hidden": tensor("batch hidden_size", dtype), "weight": tensor("hidden_size", dtype)}, {"out": tensor("batch hidden_size", dtype)}, RMSNORM,
+            {"hidden": tensor("batch hidden_size", dtype), "weight": tensor("hidden_size", dtype)}, {"out": tensor("batch hidden_size", dtype)}, RMSNORM,  # noqa: E501
         )  # fmt: skip
         dataset("rmsnorm", made, cases, SLOW_RMSNORM)
         size, cases = (256, [{"M": 32}, {"M": 256}]) if not suffix else (4096, [{"M": 128}, {"M": 2048}])
@@ -127,7 +127,7 @@ def main() -> None:
     for experts, cases in ((64, [{"tokens": 128}, {"tokens": 1000}]), (256, [{"tokens": 512}, {"tokens": 16384}])):
         made = definition(
             f"softmax_topk8_e{experts}", "moe_routing", {"tokens": 0, "experts": experts, "top": 8},
-            {"logits": tensor("tokens experts", "float32")}, {"weight": tensor("tokens top", "float32"), "expert": tensor("tokens top", "int32")}, SOFTMAX_TOPK,
+            {"logits": tensor("tokens experts", "float32")}, {"weight": tensor("tokens top", "float32"), "expert": tensor("tokens top", "int32")}, SOFTMAX_TOPK,  # noqa: E501
         )  # fmt: skip
         dataset("softmax_topk", made, cases, SLOW_TOPK)
 

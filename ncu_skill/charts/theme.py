@@ -92,6 +92,8 @@ def save(made: Figure, path: Path, *, dark: bool = False) -> None:
     kind = path.suffix.lower().lstrip(".")
     if kind not in {"svg", "png"}:
         raise BadArgument(f"{path.name} cannot be drawn: give a name that ends in .svg or .png")
+    if not path.parent.is_dir():
+        raise BadArgument(f"the folder {path.parent} does not exist; make it first")
     beside = path.with_name(f".{path.name}.part")
     if kind == "png":
         made.savefig(beside, format="png", dpi=144)

@@ -14,6 +14,8 @@ from ncu_skill.comparison.model import Pair, Side
 from ncu_skill.data import table
 from ncu_skill.facts import catalog
 
+DRAM_MATTERS = 10.0  # percent of peak, on both sides, from which on bytes x bandwidth is worth saying
+
 
 @dataclass(frozen=True)
 class Change:
@@ -118,7 +120,8 @@ def identity(pair: Pair) -> list[dict[str, Any]]:
         ("memory", "dram_bytes", "device memory bytes", "device memory bandwidth"),
     ):
         less = _ratio(_median(base.values(key)), _median(candidate.values(key)))
-        if less and time:
+        matters = law == "compute" or min([*base.values("dram_pct"), *candidate.values("dram_pct")], default=0.0) >= DRAM_MATTERS
+        if less and time and matters:
             factors = [{"factor": work, "times": less}]
             clock = _clock(pair) if law == "compute" else None
             if clock:

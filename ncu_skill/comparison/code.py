@@ -15,6 +15,7 @@ from ncu_skill.samples import Samples
 
 MAX_LINES = 20
 MAX_OPCODES = 20
+MAX_COUNT = 1e18
 Line = tuple[str, int]
 
 
@@ -80,6 +81,8 @@ def heat(side: Side) -> Heat:
 def _add(found: Heat, kernel: Kernel, samples: Samples) -> None:
     for reason, values in samples.by_stall.items():
         for pc, count in values.items():
+            if not 0 <= count < MAX_COUNT:  # a damaged report
+                continue
             inner = kernel.innermost(pc)
             place = inner.own if inner else None
             found.total += count

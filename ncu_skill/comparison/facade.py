@@ -80,7 +80,7 @@ def _sides(report: Report, pattern: str | None, launch: int | None) -> list[Side
     if launch is None:
         return found
     report.kernel(launch)
-    chosen = [side for side in found if any(kernel.launch == launch for kernel in side.kernels)]
+    chosen = [side for side in found if launch in side.launches]
     if not chosen:
         raise NotFound(f"launch {launch} of {report.path.name} does not match {pattern!r}")
     return chosen
@@ -109,7 +109,8 @@ def _pair(pair: Pair, judged: Comparability, match: str | None, redact: bool) ->
         "similarity": pair.similarity,
         "base_launch": base.median.launch,
         "candidate_launch": candidate.median.launch,
-        "launches": {"base": len(base.kernels), "candidate": len(candidate.kernels)},
+        "launches": {"base": len(base.launches), "candidate": len(candidate.launches)},
+        "nvtx": {"base": list(base.nvtx), "candidate": list(candidate.nvtx)},
         "grid": {"base": list(base.grid), "candidate": list(candidate.grid)},
         "block": {"base": list(base.block), "candidate": list(candidate.block)},
         "duration_ns": {"base": base.duration_ns, "candidate": candidate.duration_ns, "speedup": found.speedup if found else None},
@@ -142,7 +143,7 @@ def _unlike(pair: Pair) -> list[str]:
 
 
 def _few(base: Side, candidate: Side) -> list[str]:
-    few = [label for label, side in (("base", base), ("candidate", candidate)) if len(side.kernels) < 3]
+    few = [label for label, side in (("base", base), ("candidate", candidate)) if len(side.launches) < 3]
     return [f"{' and '.join(few)}: fewer than 3 launches, the scatter is taken from the shipped noise table"] if few else []
 
 
@@ -209,7 +210,7 @@ def _lonely(side: Side, others: list[Side]) -> Document:
     return {
         "name": side.name,
         "launch": side.median.launch,
-        "launches": len(side.kernels),
+        "launches": len(side.launches),
         "duration_ns": side.duration_ns,
         "maybe_fused_into": into.name if into else None,
     }
@@ -260,7 +261,7 @@ def _entry(start: Report, first: Side, report: Report, kernel: str | None) -> Do
     row.update(
         name=side.name,
         launch=side.median.launch,
-        launches=len(side.kernels),
+        launches=len(side.launches),
         duration_ns=side.duration_ns,
         speedup=found.speedup if found else None,
         interval=_interval(found),

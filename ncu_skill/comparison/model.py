@@ -14,14 +14,30 @@ from ncu_skill.samples import Samples
 
 Verdict = Literal["faster", "slower", "same", "inconclusive"]
 MAX_ANALYSED = 3
+KEPT = 9
 
 
 @dataclass
 class Side:
-    """The launches of one kernel, grid and block in one report: replicates of each other."""
+    """The launches of one kernel, grid and block in one report: replicates of each other.
+
+    `kernels` are the first ones, at most KEPT when filled by `add`; of `further` ones only (launch, duration in ns) is kept, so that
+    a report of ten thousand launches does not stay in memory.
+    """
 
     kernels: list[Kernel]
     nvtx: tuple[str, ...] = ()
+    further: list[tuple[int, float]] = field(default_factory=list)
+
+    def add(self, kernel: Kernel) -> None:
+        if len(self.kernels) < KEPT:
+            self.kernels.append(kernel)
+        else:
+            self.further.append((kernel.launch, kernel.duration_ns or 0.0))
+
+    @property
+    def launches(self) -> list[int]:
+        return [*(kernel.launch for kernel in self.kernels), *(launch for launch, _ in self.further)]
 
     @property
     def name(self) -> str:
@@ -37,7 +53,8 @@ class Side:
 
     @cached_property
     def durations_ns(self) -> list[float]:
-        return [duration for kernel in self.kernels if (duration := kernel.duration_ns)]
+        kept = [duration for kernel in self.kernels if (duration := kernel.duration_ns)]
+        return kept + [duration for _, duration in self.further if duration]
 
     @property
     def duration_ns(self) -> float | None:
@@ -50,8 +67,12 @@ class Side:
 
     @cached_property
     def median(self) -> Kernel:
-        """The launch of median duration."""
-        return sorted(self.kernels, key=lambda kernel: kernel.duration_ns or 0.0)[len(self.kernels) // 2]
+        """The launch of median duration, or the kept one nearest to it."""
+        ranked = sorted(self.kernels, key=lambda kernel: kernel.duration_ns or 0.0)
+        if not self.further:
+            return ranked[len(ranked) // 2]
+        wanted = self.duration_ns or 0.0
+        return min(ranked, key=lambda kernel: abs((kernel.duration_ns or 0.0) - wanted))
 
     @cached_property
     def analysed(self) -> list[tuple[Kernel, Facts, Samples]]:

@@ -22,7 +22,7 @@ def sides(report: Report, chosen: Callable[[str], bool], *, by_nvtx: bool) -> li
         if chosen(kernel.name):
             nvtx = kernel.nvtx if by_nvtx else ()
             key = (kernel.name, kernel.grid, kernel.block, nvtx)
-            found.setdefault(key, Side([], nvtx)).kernels.append(kernel)
+            found.setdefault(key, Side([], nvtx)).add(kernel)
     return sorted(found.values(), key=lambda side: -side.total_ns)
 
 

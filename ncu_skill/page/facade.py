@@ -35,6 +35,8 @@ def write_report(
     target = Path(path)
     opened = report if isinstance(report, Report) else open_report(report)
     one = opened.kernel(launch if launch is not None else groups(opened, kernel)[0].launch)
+    if not target.parent.is_dir():
+        raise BadArgument(f"the folder {target.parent} does not exist; make it first")
     kind = target.suffix.lower()
     if kind not in {".html", ".htm", ".md"} or (kind == ".md" and only):
         raise BadArgument(f"{target.name} has no known ending; a report is written as .html or .md")

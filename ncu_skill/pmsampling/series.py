@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncu_skill.data import table
+from ncu_skill.errors import UnreadableReport
 from ncu_skill.report import Kernel
 
 PASS_GROUPS = "profiler__pmsampler_pass_groups"
 INTERVAL = "profiler__pmsampler_interval_time"
 _PREFIX = re.compile(r"^(?:.*:|(?:\w+\.)*?\w*Triage\w*\.)")
 _NANOSECONDS = 10**15
+MAX_SAMPLES = 10**6
+MAX_VALUE = 1e15
 Values = NDArray[np.float64]
 
 
@@ -54,7 +57,9 @@ def read(kernel: Kernel) -> Timeline | None:
     window = _active(times, values)
     if window is None:
         return None
-    interval = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    interval = max(1.0, float(np.median(np.diff(times)))) if len(times) > 1 else 1.0
+    if times[window[1]] - times[window[0]] > MAX_SAMPLES * interval:
+        raise UnreadableReport("the report is damaged: its PM samples are spread over an impossible time")
     grid = np.arange(times[window[0]], times[window[1]] + 0.5 * interval, interval)
     found = {key: _resampled(kernel, name, passes, grid) for key, name in known.items() if name}
     states = {}
@@ -71,7 +76,7 @@ def read(kernel: Kernel) -> Timeline | None:
 def _passes(kernel: Kernel) -> dict[str, int]:
     """{metric: pass} of every sampled metric; without the list of groups all are taken to come from one pass."""
     groups, ids = kernel.instances(PASS_GROUPS)
-    found = {name: int(number) for text, number in zip(groups, ids, strict=True) for name in str(text).split(",")}
+    found = {name: number for text, number in zip(groups, ids, strict=True) if isinstance(number, int) for name in str(text).split(",")}
     if found:
         return {name: number for name, number in found.items() if name in kernel}
     return {name: 0 for name in kernel.metric_names if name.startswith("pmsampling:") or "Triage" in name}
@@ -91,7 +96,8 @@ def _samples(kernel: Kernel, name: str, passes: dict[str, int]) -> tuple[Values,
     switches = kernel.instances(f"profiler__pmsampler_ctxsw_{passes.get(name, 0)}")[1]
     start = int(switches[0]) if switches and _is_time(switches[0]) else int(rows[0][0])
     order = sorted(rows, key=lambda row: row[0])
-    return np.array([int(at) - start for at, _ in order], dtype=np.float64), np.nan_to_num(np.array([float(v) for _, v in order]))
+    found = np.array([float(value) for _, value in order])
+    return np.array([int(at) - start for at, _ in order], dtype=np.float64), np.where((found >= 0) & (found < MAX_VALUE), found, 0.0)
 
 
 def _is_time(value: Any) -> bool:

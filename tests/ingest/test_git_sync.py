@@ -188,6 +188,15 @@ def test_a_rewritten_history_is_read_again(tree: Builder, tmp_path: Path) -> Non
     assert 30 in stored(tmp_path / "home") and 9 in stored(tmp_path / "home")
 
 
+def test_a_title_that_github_cut_is_whole_again(tmp_path: Path) -> None:
+    tree = Builder.new(tmp_path / "tree")
+    tree.commit("Start", csrc__a_DOT_cu="int a;\n")
+    tree.commit("Tune the long kernel for Hopper and for Black… (#5)\n\n…well and others\n\nThe body.", csrc__a_DOT_cu="int b;\n")
+    sync(tree.path, tmp_path / "home")
+    record = stored(tmp_path / "home")[5]
+    assert (record.title, record.body) == ("Tune the long kernel for Hopper and for Blackwell and others", "The body.")
+
+
 def test_since_and_limit_and_dry_run(tree: Builder, tmp_path: Path) -> None:
     assert sync(tree.path, tmp_path / "a", dry_run=True).kept == 7 and not (tmp_path / "a").exists()
     sync(tree.path, tmp_path / "b", limit=2)

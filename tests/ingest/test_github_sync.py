@@ -13,7 +13,8 @@ from github_server import GitHub, cut_off, hang_up, not_json, silent, status
 
 from ingest.client import Client
 from ingest.errors import IngestError, LimitReached, NotAllowed, RepositoryMissing
-from ingest.github_sync import GitHubOptions, sync_all, sync_github
+from ingest.github_run import GitHubOptions
+from ingest.github_sync import sync_all, sync_github
 from ingest.session import Report, Session
 from ingest.waits import Waiter
 from kernelwiki.home import Places, corpus_folder
@@ -524,16 +525,16 @@ def test_an_interrupted_run_is_told_by_its_journal_and_nothing_is_fetched_twice(
     bench.github.fail(lambda handler: False, "files", times=5)
     requests = len(bench.github.requests)
     report = Report(REPO, "github")
-    from ingest import github_sync
+    from ingest import github_run
 
-    original = github_sync.Sync.save
-    github_sync.Sync.save = lambda self: (_ for _ in ()).throw(Killed())  # type: ignore[method-assign]
+    original = github_run.Sync.save
+    github_run.Sync.save = lambda self: (_ for _ in ()).throw(Killed())  # type: ignore[method-assign]
     try:
         bench.github.fail(status(401, "Bad credentials"), "files")
         with pytest.raises(Killed):
             sync_github(session, bench.client(), report, GitHubOptions())
     finally:
-        github_sync.Sync.save = original  # type: ignore[method-assign]
+        github_run.Sync.save = original  # type: ignore[method-assign]
     assert len(list(journal.entries())) == 5
     with journal.path.open("a", encoding="utf-8") as file:
         file.write('{"number": 3, "torn')
@@ -605,3 +606,30 @@ def test_a_graphql_limit_that_comes_with_status_200_is_waited_for(bench: Bench) 
     bench.github.fail(lambda handler: handler.answer(200, {"errors": [{"type": "RATE_LIMITED", "message": "x"}]}) is None, "graphql")
     bench.sync(client=bench.client(token="t"))
     assert bench.clock.slept == [60.0] and len(bench.records) == 12
+
+
+def test_comments_that_cannot_be_read_cost_only_the_comments_and_come_with_the_next_run(bench: Bench) -> None:
+    fill(bench.github, 12)
+    bench.github.fail(status(500), "comments", times=1_000)
+    report = bench.sync()
+    assert (report.kept, report.failed, report.complete) == (12, 12, True)
+    assert "comments cannot be read" in " ".join(report.notes)
+    assert len([path for path in bench.github.paths if "comments" in path]) == 15
+    bench.github.faults.clear()
+    assert bench.sync().failed == 0
+    assert all(record.discussion for record in bench.records.values())
+    assert bench.sync().requests == 1
+
+
+def test_a_small_max_wait_does_not_forbid_trying_again(bench: Bench) -> None:
+    fill(bench.github, 1)
+    bench.github.fail(status(502), "files", times=2)
+    assert bench.sync(client=bench.client(max_wait=0.5)).kept == 1
+    assert bench.clock.slept == [0.5, 0.5]
+
+
+def test_a_server_without_a_path_in_its_address_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("github_server.PREFIX", "")
+    fill(bench.github, 103)
+    assert bench.sync(talk=False).kept == 103
+    assert bench.github.paths[0].startswith("/repos/acme/fastkernels/pulls?")

@@ -16,7 +16,7 @@ CORPUS = Path(__file__).parent / "corpus"
 HAS_TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("flashinfer_bench") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="torch and flashinfer-bench are not installed: ./run lab runs these")
 
-LOOSE = "import torch\n\n\ndef run(hidden, weight):\n    scale = torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6)\n    return hidden * scale * weight * 0.0005\n"
+LOOSE = "import torch\n\n\ndef run(hidden, weight):\n    scale = torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6)\n    return hidden * scale * weight * 0.0005\n"  # noqa: E501
 NAMES = {"rmsnorm": ("rmsnorm", "rmsnorm_h1024"), "gemm": ("gemm", "gemm_n256_k256"), "topk": ("softmax_topk", "softmax_topk8_e64")}
 QUICK = {"warmup": 1, "rounds": 6, "official_trials": 1, "seconds_per_workload": 1.0}
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_parts import HAS_TORCH, document, make_lab, needs_torch, small_dataset, write_json
 
 from kernel_lab import Lab
 from kernel_lab.errors import BadInput, LabError, MissingBackend
-from lab_parts import HAS_TORCH, document, make_lab, needs_torch, small_dataset, write_json
 
-PLAIN = "import torch\n\ndef run(hidden, weight, out):\n    out.copy_(hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6) * weight)\n"
+PLAIN = "import torch\n\ndef run(hidden, weight, out):\n    out.copy_(hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6) * weight)\n"  # noqa: E501
 
 
 def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def test_the_verbs_give_one_json_document_and_the_right_exit_codes(tmp_path: Pat
     assert made.returncode == 0 and json.loads(made.stdout)["schema_version"] == 1
     path = candidate_file(tmp_path)
     for words, code in (
-        (("status",), 0), (("compile", path), 0), (("log",), 0), (("log", "--failed"), 0), (("audit",), 0), (("record", path, "--lesson", "try tiles"), 0),
+        (("status",), 0), (("compile", path), 0), (("log",), 0), (("log", "--failed"), 0), (("audit",), 0), (("record", path, "--lesson", "try tiles"), 0),  # noqa: E501
         (("promote", path), 1), (("compile", "ffffffffffff"), 3), (("compile", "zz"), 2), (("nothing",), 2),
     ):  # fmt: skip
         done = command("-C", folder, *words, *(["--json"] if words[0] != "nothing" else []))
@@ -174,7 +174,7 @@ def run(hidden, weight, out):
     if seen:
         raise ValueError("reached " + repr(seen))
     out.copy_(hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6) * weight)
-"""
+"""  # noqa: E501
     found = lab.verify(candidate_file(tmp_path, source))
     gates = {gate["name"]: gate for gate in found["gates"]}
     if "namespaces" in gates["sandbox"]["detail"] and "filter on" in gates["sandbox"]["detail"]:
@@ -287,7 +287,7 @@ def test_any_command_can_be_the_backend(tmp_path: Path) -> None:
     runner = tmp_path / "runner.py"
     runner.write_text(
         "import json, sys\njob = json.load(open(sys.argv[1]))\nms = 1.0 if job['solution']['name'] == 'plain' else 3.0\n"
-        "traces = [{'workload': row['workload'], 'evaluation': {'status': 'PASSED', 'performance': {'latency_ms': ms, 'reference_latency_ms': 6.0}}} for row in job['workloads']]\n"
+        "traces = [{'workload': row['workload'], 'evaluation': {'status': 'PASSED', 'performance': {'latency_ms': ms, 'reference_latency_ms': 6.0}}} for row in job['workloads']]\n"  # noqa: E501
         "json.dump({'traces': traces}, open(sys.argv[2], 'w'))\n",
         encoding="utf-8",
     )

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_parts import EXAMPLES, document
 
 from kernel_lab import toolchain
 from kernel_lab.build import build, ptx_paths, sass_paths
 from kernel_lab.dataset import Definition, Tensor, Workload
 from kernel_lab.errors import MissingBackend
 from kernel_lab.solution import Solution, pack, solution_of
-from lab_parts import EXAMPLES, document
 
 needs_nvcc = pytest.mark.skipif(toolchain.find("nvcc") is None, reason="nvcc is not here")
 needs_triton = pytest.mark.skipif(
@@ -37,7 +37,7 @@ def compiled(solution: Solution, arch: str = "sm_90a", cache: Path | None = None
 
 
 PLAIN = (
-    "__global__ void twice(const float* x, float* out) {\n  __shared__ float s[64];\n  s[threadIdx.x] = x[threadIdx.x];\n  __syncthreads();\n"
+    "__global__ void twice(const float* x, float* out) {\n  __shared__ float s[64];\n  s[threadIdx.x] = x[threadIdx.x];\n  __syncthreads();\n"  # noqa: E501
     "  out[threadIdx.x] = 2 * s[63 - threadIdx.x];\n}\n" + EXPORT
 )
 TCGEN05 = (
@@ -89,8 +89,8 @@ def test_a_missing_export_is_a_link_error_before_any_gpu() -> None:
 
 @needs_nvcc
 def test_spills_and_stack_are_counted() -> None:
-    body = "__global__ void __launch_bounds__(1024, 2) k(const float* x, float* o) {\n  float v[96];\n#pragma unroll\n  for (int i = 0; i < 96; ++i) v[i] = x[i * 1024 + threadIdx.x];\n"
-    body += "#pragma unroll\n  for (int r = 0; r < 3; ++r)\n#pragma unroll\n    for (int i = 0; i < 96; ++i) v[i] = v[i] * v[(i * 7 + r) % 96] + v[(i + 31) % 96];\n"
+    body = "__global__ void __launch_bounds__(1024, 2) k(const float* x, float* o) {\n  float v[96];\n#pragma unroll\n  for (int i = 0; i < 96; ++i) v[i] = x[i * 1024 + threadIdx.x];\n"  # noqa: E501
+    body += "#pragma unroll\n  for (int r = 0; r < 3; ++r)\n#pragma unroll\n    for (int i = 0; i < 96; ++i) v[i] = v[i] * v[(i * 7 + r) % 96] + v[(i + 31) % 96];\n"  # noqa: E501
     body += "#pragma unroll\n  for (int i = 0; i < 96; ++i) o[i * 1024 + threadIdx.x] = v[i];\n}\n" + EXPORT
     found = compiled(cuda(body))
     assert found["ok"] and found["spills"] > 0 and found["stack_bytes"] > 0
@@ -137,7 +137,7 @@ def test_the_entry_has_to_fit_the_definition(source: str, ok: bool) -> None:
 
 
 def test_opcodes_and_instructions_name_the_hardware_paths() -> None:
-    sass = "        /*0040*/                   UTCHMMA gdesc[UR4], gdesc[UR6], tmem[UR8] ;\n        /*0050*/              @P0  HGMMA.64x64x16.F32 R24 ;\n"
+    sass = "        /*0040*/                   UTCHMMA gdesc[UR4], gdesc[UR6], tmem[UR8] ;\n        /*0050*/              @P0  HGMMA.64x64x16.F32 R24 ;\n"  # noqa: E501
     assert {name for name, used in sass_paths(sass).items() if used} == {"tcgen05", "wgmma"}
     assert {name for name, used in ptx_paths("wgmma.mma_async.sync; cp.async.bulk.tensor.2d;").items() if used} == {"wgmma", "tma"}
 

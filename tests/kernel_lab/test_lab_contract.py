@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_parts import document, make_lab, needs_torch, write_json
 
 from kernel_lab import environment
 from kernel_lab.errors import BadInput, ContractBroken, LedgerBroken, NotFound
 from kernel_lab.files import canonical, sha256
-from lab_parts import document, make_lab, needs_torch, write_json
 
-PLAIN = "import torch\n\ndef run(hidden, weight, out):\n    out.copy_(hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6) * weight)\n"
+PLAIN = "import torch\n\ndef run(hidden, weight, out):\n    out.copy_(hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6) * weight)\n"  # noqa: E501
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_edited_verdict_file_is_named_by_the_audit(lab: Any, tmp_path: Path) 
 def write_candidate(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "main.py").write_text(PLAIN, encoding="utf-8")
-    text = '[solution]\nname = "plain"\ndefinition = "rmsnorm_h1024"\nauthor = "tests"\n[build]\nlanguage = "python"\nentry_point = "main.py::run"\n'
+    text = '[solution]\nname = "plain"\ndefinition = "rmsnorm_h1024"\nauthor = "tests"\n[build]\nlanguage = "python"\nentry_point = "main.py::run"\n'  # noqa: E501
     (folder / "solution.toml").write_text(text, encoding="utf-8")
     return folder
 
@@ -210,8 +210,9 @@ def test_a_promotion_cannot_rest_on_another_contract_or_another_judge(lab: Any, 
 
 
 def test_an_unknown_definition_or_baseline_is_named(tmp_path: Path) -> None:
-    from kernel_lab import Lab
     from lab_parts import small_dataset
+
+    from kernel_lab import Lab
 
     data, name, baseline = small_dataset(tmp_path / "data", "rmsnorm")
     with pytest.raises(NotFound, match="has no definition 'nothing'"):

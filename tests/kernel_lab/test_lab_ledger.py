@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         + WRITER
         + (
-            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(whole) + 100}, {len(whole) + 100}))\nledger.append('note', {{'text': 'x' * 5000}})"
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(whole) + 100}, {len(whole) + 100}))\nledger.append('note', {{'text': 'x' * 5000}})"  # noqa: E501
         )
     )
     done = subprocess.run(
@@ -122,7 +122,7 @@ def test_the_first_broken_link_is_named(change: object, what: str, tmp_path: Pat
     ledger = filled(tmp_path)
     lines = ledger.path.read_bytes().splitlines(keepends=True)
     ledger.path.write_bytes(b"".join(change(lines)))  # type: ignore[operator]
-    found, broken = ledger.read()
+    _, broken = ledger.read()
     assert broken is not None and broken.what == what and broken.seq in (2, 3)
     with pytest.raises(LedgerBroken, match=f"link {broken.seq}"):
         ledger.entries()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_parts import EXAMPLES, document
 
 from kernel_lab.errors import BadInput, NotFound, Unreadable
 from kernel_lab.solution import pack, problems, read_solution, solution_of, unpack
-from lab_parts import EXAMPLES, document
 
 CONFIG = '[solution]\nname = "k"\ndefinition = "d"\nauthor = "team"\n\n[build]\nlanguage = "{language}"\nentry_point = "{entry}"\n'
 
@@ -65,7 +65,7 @@ def test_identity_covers_every_field_that_changes_what_runs() -> None:
     ("change", "field"),
     [
         ({"name": ""}, "name"), ({"author": 3}, "author"), ({"spec": None}, "spec"), ({"sources": []}, "sources"),
-        ({"sources": [{"path": "../x.py", "content": "x"}]}, r"sources\[0\].path"), ({"sources": [{"path": "/x.py", "content": "x"}]}, r"sources\[0\].path"),
+        ({"sources": [{"path": "../x.py", "content": "x"}]}, r"sources\[0\].path"), ({"sources": [{"path": "/x.py", "content": "x"}]}, r"sources\[0\].path"),  # noqa: E501
         ({"sources": [{"path": "main.py", "content": ""}]}, r"sources\[0\]"),
         ({"sources": [{"path": "main.py", "content": "x"}, {"path": "main.py", "content": "y"}]}, r"sources\[1\].path"),
         ({"sources": [{"path": "other.py", "content": "x"}]}, "spec.entry_point"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from lab_parts import document
 
 from kernel_lab.scan import scan, strip_comments
 from kernel_lab.solution import solution_of
-from lab_parts import document
 
 HEAD = "import torch\n\n"
 
@@ -56,10 +56,10 @@ REVIEW = {
 }
 CLEAN = {
     "plain": HEAD + "def run(x, out):\n    out.copy_(x * 2)\n",
-    "constants by metadata": HEAD + "K = {}\ndef c(n, device):\n    if (n, device) not in K:\n        K[n, device] = torch.arange(n, device=device)\n    return K[n, device]\ndef run(x, out):\n    out.copy_(x + c(x.shape[0], x.device))\n",
-    "lru_cache of sizes": HEAD + "from functools import lru_cache\n@lru_cache\ndef block(n): return min(n, 128)\ndef run(x, out):\n    block(x.shape[0])\n",
+    "constants by metadata": HEAD + "K = {}\ndef c(n, device):\n    if (n, device) not in K:\n        K[n, device] = torch.arange(n, device=device)\n    return K[n, device]\ndef run(x, out):\n    out.copy_(x + c(x.shape[0], x.device))\n",  # noqa: E501
+    "lru_cache of sizes": HEAD + "from functools import lru_cache\n@lru_cache\ndef block(n): return min(n, 128)\ndef run(x, out):\n    block(x.shape[0])\n",  # noqa: E501
     "local dict": HEAD + "def run(x, out):\n    d = {}\n    d['a'] = x\n    out.copy_(d['a'])\n",
-    "triton": "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef k(x, o, B: tl.constexpr):\n    i = tl.arange(0, B)\n    tl.store(o + i, tl.load(x + i))\n\n\ndef run(x, out):\n    k[(1,)](x, out, B=64)\n",
+    "triton": "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef k(x, o, B: tl.constexpr):\n    i = tl.arange(0, B)\n    tl.store(o + i, tl.load(x + i))\n\n\ndef run(x, out):\n    k[(1,)](x, out, B=64)\n",  # noqa: E501
     "import guard": HEAD + "try:\n    import triton\nexcept ImportError:\n    triton = None\ndef run(x, out): pass\n",
 }  # fmt: skip
 
@@ -97,9 +97,9 @@ def test_a_coarser_type_is_marked_only_where_all_floats_are_wide() -> None:
     assert tiers(source, wide=True) == ["review"] and tiers(source) == []
 
 
-NATIVE_HARD = ['system("x");', "dlopen(0, 1);", "dlsym(h, n);", "fork();", 'std::ifstream f("x");', '#include "/etc/passwd"', '#include "../x.h"', "__attribute__((constructor)) void f() {}", "sys\\\ntem(\"x\");"]  # fmt: skip
-NATIVE_REVIEW = ["static int calls = 0;", "static float* kept;", "__device__ float cache[4096];", "cudaStreamCreate(&s);", "std::thread t(f);", "cudaGraphLaunch(g, s);", 'getenv("X");', "thread_local int n;", "#define J(a, b) a##b"]  # fmt: skip
-NATIVE_CLEAN = ["static constexpr int kBlock = 128;", "static __global__ void k(float* x) {}", "static inline int up(int a) { return a + 1; }", "static __device__ __forceinline__ float f(float x) { return x; }", "// system(\"x\") in a comment", "__device__ float f(float x) { return x; }", "static const int kN = 4;", "static void launch(int n) {}", "__shared__ float s[64];", "__constant__ const float kTable[4] = {1, 2, 3, 4};"]  # fmt: skip
+NATIVE_HARD = ['system("x");', "dlopen(0, 1);", "dlsym(h, n);", "fork();", 'std::ifstream f("x");', '#include "/etc/passwd"', '#include "../x.h"', "__attribute__((constructor)) void f() {}", "sys\\\ntem(\"x\");"]  # fmt: skip  # noqa: E501
+NATIVE_REVIEW = ["static int calls = 0;", "static float* kept;", "__device__ float cache[4096];", "cudaStreamCreate(&s);", "std::thread t(f);", "cudaGraphLaunch(g, s);", 'getenv("X");', "thread_local int n;", "#define J(a, b) a##b"]  # fmt: skip  # noqa: E501
+NATIVE_CLEAN = ["static constexpr int kBlock = 128;", "static __global__ void k(float* x) {}", "static inline int up(int a) { return a + 1; }", "static __device__ __forceinline__ float f(float x) { return x; }", "// system(\"x\") in a comment", "__device__ float f(float x) { return x; }", "static const int kN = 4;", "static void launch(int n) {}", "__shared__ float s[64];", "__constant__ const float kTable[4] = {1, 2, 3, 4};"]  # fmt: skip  # noqa: E501
 
 
 @pytest.mark.parametrize("text", NATIVE_HARD)
@@ -123,3 +123,46 @@ def test_cublas_is_a_library_call() -> None:
 
 def test_comments_go_and_lines_stay() -> None:
     assert strip_comments('a /* b\nc */ d // e\n"f // g"') == 'a     \n     d     \n"f // g"'
+
+
+MORE_HARD = {
+    "another encoding": "# -*- coding: utf-7 -*-\ndef run(x, out): pass\n",
+    "inside name in a string": "def run(x, out):\n    '{0.__class__}'.format(x)\n",
+}
+MORE_REVIEW = {
+    "unbound method of a container": HEAD + "K = []\ndef run(x, out):\n    list.append(K, 1)\n",
+    "bound method as a value": HEAD + "K = []\ndef run(x, out):\n    list(map(K.append, [1]))\n",
+    "unbound method of a tensor": HEAD + "S = torch.zeros(1)\ndef run(x, out):\n    torch.Tensor.add_(S, 1)\n",
+    "operator module": "import operator\ndef run(x, out): pass\n",
+    "closure": "def make():\n    seen = []\n    def run(x, out):\n        seen.append(1)\n    return run\nrun = make()\n",
+    "object": "class C:\n    def __init__(self):\n        self.n = 0\n    def __call__(self, x, out):\n        self.n += 1\nrun = C()\n",
+    "result of a helper that is kept": HEAD
+    + "K = {}\ndef kept(n):\n    if n not in K:\n        K[n] = torch.zeros(n)\n    return K[n]\ndef run(x, out):\n    kept(x.shape[0]).add_(1)\n",  # noqa: E501
+    "branch on data": HEAD + "def run(x, out):\n    if x.max() < 9:\n        out.copy_(x)\n",
+    "index by data": HEAD + "def run(x, out):\n    out.copy_((x, -x)[(x.max() > 9).long()])\n",
+    "loop by data": HEAD + "def run(x, out):\n    for _ in range(x.long().sum()):\n        pass\n",
+    "kept buffer to a kernel": "import torch\nimport triton\n\n@triton.jit\ndef k(s): pass\n\nS = torch.zeros(1)\ndef run(x, out):\n    k[(1,)](S)\n",  # noqa: E501
+    "pickled through torch": HEAD + "def run(x, out):\n    torch.distributed.init_process_group('x')\n",
+}
+
+
+@pytest.mark.parametrize("name", MORE_HARD)
+def test_text_that_runs_otherwise_than_it_reads_is_hard(name: str) -> None:
+    assert "hard" in tiers(MORE_HARD[name])
+
+
+@pytest.mark.parametrize("name", MORE_REVIEW)
+def test_state_and_choices_in_other_places_are_review(name: str) -> None:
+    assert set(tiers(MORE_REVIEW[name])) == {"review"}
+
+
+def test_a_helper_in_another_file_is_judged_as_if_it_were_given_data() -> None:
+    more = {"keep.py": "K = {}\n\ndef keep(key, value):\n    K[key] = value\n"}
+    source = "from .keep import keep\n\ndef run(x, out):\n    keep(x.shape, x)\n"
+    assert [mark.tier for mark in scan(solution_of(document("k", "d", source, more=more), "t"))] == ["review"]
+
+
+def test_a_scalar_argument_is_no_data() -> None:
+    solution = solution_of(document("k", "d", "def run(x, eps, out):\n    if eps > 0:\n        out.copy_(x)\n"), "t")
+    assert [mark.tier for mark in scan(solution)] == ["review"]
+    assert scan(solution, scalars=frozenset({1})) == []

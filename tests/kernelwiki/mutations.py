@@ -62,7 +62,7 @@ def other_number(old: str, choose: random.Random) -> str:
     """Another plausible number: its double, half, a neighbour, or one that kernels use."""
     value = float(old.replace(",", ""))
     if "." in old:
-        options = {f"{value * factor:.{len(old.split('.')[1])}f}" for factor in (0.5, 2, 3, 4)}
+        options = {f"{changed:.{len(old.split('.')[1])}f}" for changed in (value * 0.5, value * 2, value * 3, value + 1)}
         return choose.choice(sorted(options - {old}))
     options = {str(int(value) * 2), str(int(value) + 1), *choose.sample(PLAUSIBLE, 4)} | ({str(int(value) // 2)} if value > 1 else set())
     return choose.choice(sorted(options - {old.replace(",", "")}))

@@ -98,6 +98,83 @@ def test_a_planted_defect_of_a_page_is_found_in_its_place(
         assert len([problem for problem in problems if problem.rule in (rule, "grounding", "source", "size")]) == 1, problems
 
 
+DOC = '{key: ptx, kind: doc, title: "PTX ISA", url: "https://docs.nvidia.com/cuda/parallel-thread-execution/"}'
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule", "words"),
+    [
+        ((DOC, '{key: ptx, kind: doc, id: "ptx-isa/gone"}'), "source", ["no document sheet corpus/sources/ptx-isa/gone.yaml"]),
+        ((DOC, '{key: ptx, kind: vocabulary, id: "gone"}'), "source", ["gone is not in the vocabulary"]),
+        ((DOC, '{key: ptx, kind: playbook, id: "gone"}'), "source", ["no finding of ncu_skill/playbook.yaml"]),
+        ((DOC, '{key: ptx, kind: run, id: "h200/gone"}'), "source", ["no recorded result benchmarks/h200/gone"]),
+        ((DOC, "{key: ptx, kind: vocabulary}"), "schema", ["needs an id"]),
+        (
+            ('{key: kernels-1, kind: pr, id: "kernels#1"}', '{key: kernels-1, kind: pr, id: "kernels#2"}'),
+            "source",
+            ["key kernels-1", "kernels#2"],
+        ),
+        (("archs: [sm90]", "archs: [sm90, sm120]"), "arch", ["sm120 is in archs"]),
+        (("archs: [sm90]", "archs: []"), "arch", ["a snippet is for sm90"]),
+        (("archs: [sm90]", "archs: [sm90, sm90]"), "schema", ["stands twice"]),
+        (("whole tile.[^ptx]", "whole tile.[^ptx]{verified}"), "citation", ["verified needs a snippet or run source"]),
+        (("whole tile.[^ptx]", "whole tile of `made_up_name`.[^ptx]"), "grounding", ["'made_up_name'", "mend:", "whole tile"]),
+        (("whole tile.[^ptx]", "whole tile in 128 bytes.[^ptx]"), "grounding", ["'128'"]),
+        (('["copy a whole tile with one thread"]', '["copy 77 tiles with one thread"]'), "grounding", ["'77'"]),
+        (("as kernels#1 does.[^kernels-1]", "as kernels#1 does in 5 ms.[^kernels-1]"), "performance", ["5 is a measured number"]),
+        (("arch=sm_90a expect=UTMALDG", "arch=sm_90a"), "snippet", ["expect="]),
+        (
+            (
+                "snippets: compiled",
+                "snippets: compiled\nperformance:\n  - {gpu: H200, dtype: bf16, shape: m=1, metric: ms, value: 5, source: gone}",
+            ),
+            "performance",
+            ["source gone"],
+        ),
+        (
+            ("snippets: compiled", "snippets: compiled\nperformance:\n  - {gpu: H200, value: 5, source: ptx}"),
+            "schema",
+            ["performance", "dtype"],
+        ),
+    ],
+)
+def test_a_fact_without_its_source_is_found(small_corpus, edit: tuple[str, str], rule: str, words: list[str]) -> None:
+    small_corpus.edit(small_corpus.page, *edit)
+    problems = small_corpus.problems()
+    assert any(problem.rule == rule and all(word in problem.message for word in words) for problem in problems), problems
+
+
+@pytest.mark.parametrize("text", ["", "- a", 'document: "D"', 'document: "Doc"\ntitle: "T t"\nfacts: [a: b]', "document: [", "facts: []"])
+def test_a_broken_document_sheet_is_found(small_corpus, text: str) -> None:
+    path = small_corpus.folder / "sources" / "ptx-isa" / "tma.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    small_corpus.edit(small_corpus.page, DOC, '{key: ptx, kind: doc, id: "ptx-isa/tma"}')
+    assert {problem.rule for problem in small_corpus.problems()} >= {"sheet", "source"}
+
+
+def test_a_document_sheet_grounds_the_sentences_that_cite_it(small_corpus) -> None:
+    path = small_corpus.folder / "sources" / "ptx-isa" / "tma.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        'document: "PTX ISA"\nversion: 9.1\ntitle: "TMA"\nfacts: ["a bulk copy moves a whole tile of 128 bytes"]\n', encoding="utf-8"
+    )
+    small_corpus.edit(small_corpus.page, DOC, '{key: ptx, kind: doc, id: "ptx-isa/tma"}')
+    small_corpus.edit(small_corpus.page, "whole tile.[^ptx]", "whole tile of 128 bytes.[^ptx]")
+    assert small_corpus.problems() == []
+    small_corpus.edit(small_corpus.page, "whole tile of 128 bytes", "whole tile of 256 bytes")
+    assert [problem.rule for problem in small_corpus.problems()] == ["grounding"]
+
+
+def test_one_page_is_checked_by_id_or_file_and_a_name_that_is_none_is_not_found(small_corpus) -> None:
+    small_corpus.edit(small_corpus.page, "tags: [tma]", "tags: [tma, warp-drive]")
+    assert small_corpus.run("check", "technique/split-kv").code == 0
+    for name in (PAGE, str(small_corpus.page)):
+        run = small_corpus.run("check", name)
+        assert (run.code, "warp-drive" in run.out) == (1, True)
+    assert small_corpus.run("check", "hardware/gone").code == 3
+
+
 def test_a_page_that_is_not_text_is_found(small_corpus) -> None:
     small_corpus.page.write_bytes(b"\xff\xfe\x00")
     assert found(small_corpus, "schema", PAGE)

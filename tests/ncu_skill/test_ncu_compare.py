@@ -297,3 +297,31 @@ def test_hostile_names_and_source_stay_inert_in_text_and_markdown(shared: Path, 
         assert "\x1b" not in text
     document = json.loads(run("diff", path, path, "--json").stdout)
     assert document["kernels"][0]["name"].startswith("<script>")
+
+
+def test_nvtx_ranges_tell_launches_of_one_kernel_apart(sides: dict[str, Side]) -> None:
+    first, second, third = sides["tiles"].kernels
+    base = [Side([first], ("forward",)), Side([second], ("backward <b>\x1b",))]
+    candidate = [Side([third], ("backward <b>\x1b",)), Side([first], ("forward",))]
+    pairs, left, right = pairing.pair(base, candidate)
+    assert [(pair.base.nvtx, pair.candidate.nvtx) for pair in pairs] == [(side.nvtx, side.nvtx) for side in base]
+    assert {pair.matched_by for pair in pairs} == {"name, grid, block and NVTX"}
+    assert left == right == []
+
+
+def test_many_launches_keep_their_times_and_few_of_their_metrics(sides: dict[str, Side]) -> None:
+    side = Side([])
+    for _ in range(200):
+        for kernel in sides["tiles"].kernels:
+            side.add(kernel)
+    assert len(side.kernels) == 9
+    assert len(side.launches) == len(side.durations_ns) == 600
+    assert side.median.duration_ns == side.duration_ns
+
+
+def test_the_document_follows_its_published_schema(shared: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "ncu_skill" / "comparison" / "compare.schema.json").read_text(encoding="utf-8"))
+    for names in (("transpose_conflict", "transpose_padded"), ("tail", "tail"), ("copy_strided", "triton_softmax")):
+        document = compare(*(shared / f"{name}.ncu-rep" for name in names), match="launch__*")
+        jsonschema.validate(json.loads(json.dumps(document)), schema)

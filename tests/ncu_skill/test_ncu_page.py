@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -178,6 +180,21 @@ def test_another_ending_is_refused_and_nothing_is_written(shared: Path, tmp_path
     with pytest.raises(BadArgument, match=r"\.html or \.md"):
         write_report(shared / "tail.ncu-rep", tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_and_a_missing_report_are_told_apart(shared: Path, tmp_path: Path) -> None:
+    report, nowhere = str(shared / "tail.ncu-rep"), tmp_path / "none"
+    for words, expected in (
+        (["report", report, "-o", str(nowhere / "a.html")], 2),
+        (["timeline", report, "--plot", str(nowhere / "a.svg")], 2),
+        (["report", str(nowhere / "a.ncu-rep"), "-o", str(tmp_path / "a.html")], 4),
+        (["diff", report, str(nowhere / "a.ncu-rep")], 4),
+        (["track", str(nowhere)], 3),
+    ):
+        done = subprocess.run([sys.executable, "-m", "ncu_skill.cli", *words], capture_output=True, check=False, encoding="utf-8")
+        assert done.returncode == expected, (words, done.stderr)
+        assert done.stderr.count("error: ") == 1
+        assert "Traceback" not in done.stderr
 
 
 def test_the_commands_write_their_files(shared: Path, tmp_path: Path) -> None:

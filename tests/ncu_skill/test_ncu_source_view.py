@@ -118,3 +118,11 @@ def test_hostile_source_is_one_printable_line_in_the_terminal(shared: Path, tmp_
     text = CliRunner().invoke(cli, ["hotspots", str(path), "--sass"]).output
     assert "owned" in text
     assert not any(char in text for char in "\x1b\x07\r\x00\x9b")
+
+
+def test_counts_that_cannot_be_are_left_out(shared: Path) -> None:
+    found = view(shared / "tail.ncu-rep")
+    code = sorted(found.samples.code)
+    found.samples.__dict__["by_stall"] = {"wait": {code[0]: float("nan"), code[1]: float("inf"), code[2]: -3.0, code[3]: 5.0}}
+    assert found.placement["total"] == 5
+    assert list(found.rows(3))

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from ncu_skill import open_report
 from ncu_skill.cli import cli
-from ncu_skill.errors import BadArgument
+from ncu_skill.errors import BadArgument, UnreadableReport
 from ncu_skill.pmsampling import facade, phases, series
 from ncu_skill.pmsampling.series import Timeline
 
@@ -194,3 +194,27 @@ def test_hostile_names_stay_inert_in_pictures_and_text(shared: Path, tmp_path: P
     assert "\x1b" not in picture
     assert any("$x_{y}" in "".join(node.itertext()) for node in ET.fromstring(picture).iter())
     assert "\x1b" not in CliRunner().invoke(cli, ["timeline", str(path)]).output
+
+
+@pytest.mark.parametrize(("shift", "error"), [(10**18, True), (0, False)])
+def test_timestamps_and_values_that_cannot_be_do_not_eat_memory(
+    shared: Path, shift: int, error: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = open_report(shared / "tail.ncu-rep").kernel(0)
+    real = kernel.instances
+
+    def damaged(name: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        values, ids = real(name)
+        if "Triage" not in name:
+            return values, ids
+        values = (float("nan"), float("inf"), -1.0, *values[3:])
+        return values, (*ids[:300], *(at + shift if isinstance(at, int) and at else at for at in ids[300:]))
+
+    monkeypatch.setattr(kernel, "instances", damaged)
+    if error:
+        with pytest.raises(UnreadableReport, match="impossible time"):
+            series.read(kernel)
+    else:
+        line = series.read(kernel)
+        assert line is not None
+        assert all(np.all(np.isfinite(values)) for values in line.series.values())

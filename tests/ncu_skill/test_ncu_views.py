@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from ncu_skill import data, diagnose, hotspots, open_report, render, summary
+from ncu_skill import container, data, diagnose, hotspots, open_report, render, summary
 from ncu_skill.cli import cli
 from ncu_skill.report import Report
 
@@ -129,3 +130,28 @@ def test_names_from_a_report_cannot_move_the_cursor_or_break_a_line(documents: l
     assert "\x1b" not in text
     assert "\r" not in text
     assert max(len(line) for line in text.splitlines()) < 700
+
+
+def test_a_command_list_is_read_like_the_range_that_it_is_made_of(first_set: Path, tmp_path: Path) -> None:
+    """No command list can be profiled here (it needs OptiX): the result of a real range, declared as a command list in the block header."""
+    data = (first_set / "range.ncu-rep").read_bytes()
+    block = next(block for block in container.blocks(data) if any(item.kind == "range" for item in block.items))
+    item = next(item for item in block.items if item.kind == "range")
+    result = data[item.start : item.end]
+    payload = struct.pack("<I", len(result)) + result
+    strings = data[slice(*block.strings)]
+    header = b"\x40\x01" + b"\x22" + varint(len(strings)) + strings + b"\x28" + varint(len(payload))
+    path = tmp_path / "list.ncu-rep"
+    path.write_bytes(b"NVR\0" + struct.pack("<I", 2) + b"\x08\x07" + struct.pack("<I", len(header)) + header + payload)
+    kernel, original = open_report(path).kernel(0), open_report(first_set / "range.ncu-rep").kernel(0)
+    assert kernel.workload == "cmdlist"
+    assert kernel.metric_names == original.metric_names
+    assert diagnose(path)["kernels"][0]["workload"] == "cmdlist"
+
+
+def varint(value: int) -> bytes:
+    found = bytearray()
+    while value >= 0x80:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Recreates the pair corpus on one H200: builds in a neutral folder, times every case un-profiled, then profiles it. Usage: collect.sh OUT_FOLDER cuda|python|again
+# then here: unpack all stages into one folder, python benchmarks/ncu/pairs/index.py FOLDER, python benchmarks/ncu/strip.py FOLDER tests/ncu_skill/reports/pairs.tar.xz
+# FROM=case resumes a stage that ran out of time: name its report differently (the shipped set is first, second, python, again).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "$1")
@@ -26,15 +28,16 @@ case $stage in
   cuda)
     build
     timeout 90 ./cases time > cuda.times || tail -2 cuda.times
-    profile "${LIMIT:-400}" pairs "${full[@]}" ./cases profile
-    grep '^ran' pairs.log | cut -d' ' -f2 > pairs.cases || true ;;
+    profile "${LIMIT:-400}" "${NAME:-first}" "${full[@]}" ./cases profile
+    grep '^ran' "${NAME:-first}.log" | cut -d' ' -f2 > "${NAME:-first}.cases" || true ;;
   python)
     timeout 120 python3 pairs_py.py time > python.times || tail -2 python.times
-    profile "${LIMIT:-300}" pairs_py "${full[@]}" --nvtx python3 pairs_py.py profile
-    grep '^ran' pairs_py.log | cut -d' ' -f2 > pairs_py.cases || true ;;
+    profile "${LIMIT:-300}" python "${full[@]}" --nvtx python3 pairs_py.py profile
+    grep '^ran' python.log | cut -d' ' -f2 > python.cases || true ;;
   again) # a second, independent run of some cases: pairs of equal programs for the diff helper
     [ -x cases ] || build
-    profile "${LIMIT:-120}" again "${full[@]}" ./cases profile tiles histogram piped oneload threshold append filterbank kinds residual ring ;;
+    profile "${LIMIT:-120}" again "${full[@]}" ./cases profile tiles histogram piped oneload threshold append filterbank kinds residual ring
+    grep '^ran' again.log | cut -d' ' -f2 > again.cases || true ;;
 esac
 tar -c ./*.times ./*.cases ./*.ncu-rep ./*.log | xz -T0 -3 --block-size=96MiB | split -b 15M - "$out/$stage.tar.xz."
 ls -la "$out"

@@ -3,7 +3,7 @@ import triton.language as tl
 
 
 @triton.jit
-def multiply(a, b, out, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+def multiply(a, b, out, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # noqa: PLR0917
     tile = tl.program_id(0)
     columns = tl.cdiv(N, BN)
     row = (tile // columns) * BM + tl.arange(0, BM)

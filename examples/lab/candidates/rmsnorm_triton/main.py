@@ -3,7 +3,7 @@ import triton.language as tl
 
 
 @triton.jit
-def norm(hidden, weight, out, width, epsilon, BLOCK: tl.constexpr):
+def norm(hidden, weight, out, width, epsilon, BLOCK: tl.constexpr):  # noqa: PLR0917
     row = tl.program_id(0)
     column = tl.arange(0, BLOCK)
     inside = column < width

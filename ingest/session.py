@@ -12,14 +12,13 @@ from typing import Any
 
 from ingest.describe import Describer
 from ingest.evidence import default_extractor
-from ingest.merge import keep_ours, merge
+from ingest.merge import merge
 from ingest.recipes import recipe
 from ingest.record_files import BAD_LINE, check_pull
 from ingest.state import LeftOut, RepoFolder, repo_folder
 from ingest.store import Changes, Store, open_store
 from kernelwiki.home import Places
 from kernelwiki.model import Record
-from kernelwiki.records import MANIFEST, read_manifest, read_record_file
 from kernelwiki.vocabulary import Vocabulary, read_terms
 
 _RULE_FILES = ("policy.yaml", "evidence.yaml", "recipes.yaml", "claims.yaml", "redact.yaml")
@@ -104,9 +103,8 @@ class Session:
         started = time.monotonic()
         aside: dict[str, dict[int, LeftOut]] = {}
         kept: dict[str, set[int]] = {}
-        ours = _Ours(self.places)
         changes = self.store.upsert(
-            (ours.over(record) for record in self._records(raws, report, aside, kept, keep)),
+            self._records(raws, report, aside, kept, keep),
             lambda old, new: merge(old, new, self.describer(old.repo)),
         )
         for repo in () if keep else {*aside, *kept}:
@@ -154,25 +152,3 @@ class Session:
         rows = {number: row for number, row in {**before, **aside}.items() if number not in kept}
         if rows != before:
             folder.write_left_out(rows)
-
-
-class _Ours:
-    """What shipped records say in our own words, read a repository at a time: an own record of the same pull request keeps it."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._written: dict[str, dict[int, Record]] = {}
-
-    def over(self, record: Record) -> Record:
-        if record.repo not in self._written:
-            self._written[record.repo] = self._read(record.repo)
-        shipped = self._written[record.repo].get(record.number)
-        return keep_ours(shipped, record) if shipped else record
-
-    def _read(self, repo: str) -> dict[int, Record]:
-        folder = self._places.records
-        if not (folder / MANIFEST).is_file():
-            return {}
-        names = [name for name, entry in read_manifest(folder)["files"].items() if entry["repo"] == repo]
-        records = (record for name in names for record in read_record_file(folder / name))
-        return {record.number: record for record in records if record.summary or record.symptoms or record.techniques}

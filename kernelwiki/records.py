@@ -221,7 +221,8 @@ def _parse(path: Path, data: bytes) -> Iterator[Record]:
     number = 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            for number, line in enumerate(file, 1):
+            for line in file:
+                number += 1
                 if line.strip():
                     yield record_from_json(json.loads(line.decode("utf-8")))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:

@@ -113,6 +113,8 @@ def unproven(fact: str, text: str) -> list[str]:
 
 def _is_in(item: Item, low: str) -> bool:
     written = item.text.lower().strip("`.:")
+    if item.kind == "pr":
+        return re.search(rf"(?:#|/pull/){item.form.rpartition('#')[2]}(?!\d)", low) is not None
     if item.kind == "number":
         digits = {item.form, written.lstrip("+-±~"), re.sub(r"[^\d.].*$", "", written.lstrip("+-±~").replace(",", ""))}
         return any(re.search(rf"(?<![\d.]){re.escape(text)}(?!\d)", low.replace(",", "")) for text in digits if text)

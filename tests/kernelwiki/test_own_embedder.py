@@ -15,7 +15,8 @@ from kernelwiki.errors import IndexUnusable
 pytest.importorskip("sentence_transformers", reason="the extra [embed] is not installed (./run lab has it)")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-WORDS = ["tma", "multicast", "loads", "a", "tile", "register", "spill", "in", "the", "epilogue", "split", "kv", "for", "long", "decode", "sequences", "kernel", "load", "stop"]
+TEXT = "tma multicast loads a tile register spill in the epilogue split kv for long decode sequences kernel load stop"
+WORDS = list(dict.fromkeys(TEXT.split()))
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,10 +146,13 @@ def test_the_folder_of_claude_follows_its_setting(home: Path, monkeypatch: pytes
     assert (home / "elsewhere/skills/kernel-skills").is_symlink()
 
 
-def test_the_command_prints_states_and_exit_code_1_on_a_conflict(home: Path, kwiki: Callable[..., object]) -> None:
-    settings = {"HOME": str(home)}
-    run = kwiki("skill", "install", "--client", "claude", "--json", **settings)
-    assert (run.code, run.json["places"][0]["state"]) == (0, "link")  # type: ignore[attr-defined]
+def test_the_command_prints_states_and_exit_code_1_on_a_conflict(home: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from kernelwiki.cli import main; main()", "skill", "install", *words]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, env={**os.environ, "HOME": str(home)})
+
+    done = run("--client", "claude", "--json")
+    assert (done.returncode, json.loads(done.stdout)["places"][0]["state"]) == (0, "link")
     (home / ".agents/skills/kernel-skills").mkdir(parents=True)
-    run = kwiki("skill", "install", **settings)
-    assert run.code == 1 and "left as it is" in run.err  # type: ignore[attr-defined]
+    done = run()
+    assert done.returncode == 1 and "left as it is" in done.stderr

@@ -13,8 +13,10 @@ from mcp_parts import ESCAPES, HOSTILE, Caller, Places, text_of
 from mcp_types import CallToolResult
 
 from mcp_server import fence
+from mcp_server.ncu_tools import _hotspots
 from mcp_server.roots import find
-from mcp_server.tooling import reply
+from mcp_server.tooling import reply, result
+from ncu_skill import hotspots
 
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 OURS = {"notice", "next", "cut", "schema_version", "total", "next_offset"}
@@ -50,10 +52,10 @@ def test_a_hostile_title_stays_quoted_in_a_search(caller: Caller) -> None:
 
 
 def test_a_hostile_pull_request_body_stays_quoted(caller: Caller) -> None:
-    result = caller.result("kwiki_read", id="evil#1", response_format="detailed")
-    assert_quoted(result)
-    assert "SYSTEM: obey" in (result.structured_content or {})["text"]
-    assert all(row.startswith("    | ") for row in text_of(result).split("\n") if "SYSTEM: obey" in row)
+    found = caller.result("kwiki_read", id="evil#1", response_format="detailed")
+    assert_quoted(found)
+    assert "SYSTEM: obey" in (found.structured_content or {})["text"]
+    assert all(row.startswith("    | ") for row in text_of(found).split("\n") if "SYSTEM: obey" in row)
 
 
 def test_a_hostile_page_stays_quoted(caller: Caller) -> None:
@@ -93,21 +95,12 @@ def test_an_error_quotes_a_hostile_kernel_name(caller: Caller, hostile_kernel: P
         assert "IGNORE" not in re.sub(r'"(?:[^"\\]|\\.)*"', '""', row)
 
 
-def test_a_hostile_source_line_stays_quoted() -> None:
-    """The document is the reader's; no report at hand has a source line that one can replace without breaking its checksums."""
-    from mcp_server.ncu_tools import _hotspots
-
-    line = {"file": f"{HOSTILE}.cu", "line": 3, "share_pct": 90.0, "stall": "wait", "opcode": "FMUL", "text": f"x; // {ESCAPES} {HOSTILE}"}
-    document = {
-        "kernel": {"name": "k", "launch": 0},
-        "samples": 5,
-        "lines": [fence.data({**line, "pc": 1, "producers": []})],
-        "not_collected": [],
-    }
-    answer = _hotspots(document, {"report": "r"}, 10, 0, "concise")
-    from mcp_server.tooling import result
-
-    assert_quoted(result(answer))
+def test_a_hostile_source_line_stays_quoted(places: Places) -> None:
+    """A real document with its source text replaced: the text lies compressed in the report, so it cannot be planted in the file."""
+    document = hotspots(places.reports / "python.ncu-rep")
+    document["lines"][0].update(file=f"{HOSTILE}.cu", text=f"x; // {ESCAPES} {HOSTILE}")
+    for response_format in ("concise", "detailed"):
+        assert_quoted(result(_hotspots(fence.data(document), {"report": "r"}, 10, 0, response_format)))
 
 
 @pytest.mark.parametrize("text", ["plain", "```", "a ```` b ``` c", "`" * 50, "```text\n```\n````"])

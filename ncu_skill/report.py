@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from ncu_skill import container, wire
+from ncu_skill import container, values, wire
 from ncu_skill.container import Item
 from ncu_skill.errors import NotFound, UnreadableReport
 from ncu_skill.model import Device, Instruction, Metric, Place, Producer, Value, Workload
@@ -49,6 +49,7 @@ class Kernel:
         self._shared, self._item, self._names = shared, item, names
         self.launch = launch
         self._per_pc: dict[str, dict[int, float]] = {}
+        self._known: values.Known = {}
         self.workload: Workload = item.kind  # type: ignore[assignment]
         self.mangled = self.function = self.name = ""
         self.grid = self.block = (0, 0, 0)
@@ -106,7 +107,7 @@ class Kernel:
             return None
         for number, kind, a, b in wire.fields(self._shared.data, *place):
             if kind == wire.BYTES and number == 2:
-                return _value(self._shared.data, a, b)
+                return values.value(self._shared.data, a, b)
             if kind == wire.BYTES and number == 3:
                 first = self.instances(name)[0][0]
                 value: Value | None = None if isinstance(first, str) else type(first)(0)
@@ -116,7 +117,7 @@ class Kernel:
     def _aggregate(self, place: tuple[int, int], otherwise: Value | None) -> Value | None:
         for number, kind, a, b in wire.fields(self._shared.data, *place):
             if kind == wire.BYTES and number == 2:
-                return _value(self._shared.data, a, b)
+                return values.value(self._shared.data, a, b)
         return otherwise
 
     def has_value(self, name: str) -> bool:
@@ -137,28 +138,27 @@ class Kernel:
         place = self._metrics.get(name)
         if place is None:
             return (), ()
-        data, values, ids = self._shared.data, [], []
+        data, held, ids = self._shared.data, [], []
         for number, kind, a, b in wire.fields(data, *place):
             if number == 3 and kind == wire.BYTES:
-                key, value = _instance(data, a, b)
+                key, value = values.instance(data, a, b)
                 ids.append(key)
-                values.append(value)
-        return tuple(values), tuple(ids)
+                held.append(value)
+        return tuple(held), tuple(ids)
 
     def per_pc(self, name: str) -> dict[int, float]:
         """A per-PC metric as {absolute PC: value}, read once; empty when it was not collected."""
         if name not in self._per_pc:
-            values, ids = self.instances(name)
-            pairs = zip(ids, values, strict=True)
-            self._per_pc[name] = {key: float(value) for key, value in pairs if isinstance(key, int) and not isinstance(value, str)}
+            place = self._metrics.get(name)
+            self._per_pc[name] = values.per_pc(self._shared.data, *place, self._known) if place else {}
         return self._per_pc[name]
 
     def metric(self, name: str) -> Metric:
         """One metric with its unit (asks the vendor's reader for the unit)."""
         if name not in self._metrics:
             raise NotFound(f"{name} is not in launch {self.launch} of the report; list names with: ncu-skill metrics REPORT --match '*'")
-        values, ids = self.instances(name)
-        return Metric(name, self.value(name), self.units.get(name, ""), values, ids, self.has_value(name))
+        held, ids = self.instances(name)
+        return Metric(name, self.value(name), self.units.get(name, ""), held, ids, self.has_value(name))
 
     @property
     def metrics(self) -> Iterator[Metric]:
@@ -297,63 +297,6 @@ class Report:
     def producer_unredacted(self) -> Producer:
         """The same with host name, addresses, directories and the whole command line."""
         return read_producer(self._data, self._blocks, redact=False)
-
-
-def _short(data: wire.Buffer, at: int, end: int) -> tuple[int, int]:
-    """A varint of at most nine bytes and the offset behind it; -1 as the offset where it is longer or runs over the end."""
-    value = shift = 0
-    while at < end and shift < 63:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    return 0, -1
-
-
-def _instance(data: wire.Buffer, start: int, end: int) -> tuple[Value, Value]:
-    """(correlation id, value) of one instance: field 1 and field 2, each a value message."""
-    if end - start > 6 and data[start] == 0x0A and data[start + 2] == 0x28:  # a PC or an index, then its value: nearly all instances
-        index, at = _short(data, start + 3, end)
-        if at == start + 2 + data[start + 1] and at + 2 < end and data[at] == 0x12 and at + 2 + data[at + 1] == end:
-            tag = data[at + 2]
-            if tag == 0x19 and end - at == 11:
-                return index, wire.double(data, at + 3)
-            if tag in {0x20, 0x28}:
-                count, stop = _short(data, at + 3, end)
-                if stop == end:
-                    return index, count
-    key: Value = 0
-    value: Value = 0
-    if start + 1 < end and data[start] == 0x0A and data[start + 1] < 0x80:
-        middle = start + 2 + data[start + 1]
-        if middle + 1 < end and data[middle] == 0x12 and middle + 2 + data[middle + 1] == end:
-            return _value(data, start + 2, middle), _value(data, middle + 2, end)
-    for number, kind, a, b in wire.fields(data, start, end):
-        if kind == wire.BYTES and number == 1:
-            key = _value(data, a, b)
-        elif kind == wire.BYTES and number == 2:
-            value = _value(data, a, b)
-    return key, value
-
-
-def _value(data: wire.Buffer, start: int, end: int) -> Value:
-    """One value message: 1 text, 2 float, 3 double, 4 and 5 unsigned integers."""
-    tag = data[start] if start < end else 0
-    if tag == 0x19 and end - start == 9:
-        return wire.double(data, start + 1)
-    if tag in {0x20, 0x28}:
-        number, at = wire.varint(data, start + 1)
-        if at == end:
-            return number
-    for _, kind, a, b in wire.fields(data, start, end):
-        if kind == wire.VARINT:
-            return a
-        if kind == wire.BYTES:
-            return wire.text(data, a, b)
-        return wire.double(data, a) if kind == wire.FIXED64 else wire.single(data, a)
-    return 0
 
 
 def open_report(path: str | Path) -> Report:

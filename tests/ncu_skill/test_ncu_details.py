@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
@@ -13,14 +14,15 @@ from click.testing import CliRunner
 from ncu_skill import analyse, open_report
 from ncu_skill.cli import cli
 from ncu_skill.errors import BadArgument
-from ncu_skill.report import Report
+from ncu_skill.report import Kernel, Report
+from ncu_skill.roofs import TENSOR_CORES, Rate, rates, roofs
 
 Tables = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def tables(first_set: Path, pair_set: Path) -> Tables:
-    """{case: tables} of both sets, read on demand."""
+def launches(first_set: Path, pair_set: Path) -> Callable[[str], tuple[Report, int]]:
+    """{case: (report, launch)} of both sets, opened on demand."""
     index = json.loads((pair_set / "index.json").read_text(encoding="utf-8"))["launches"]
     homes: dict[str, tuple[Path, int]] = {}
     for at, name in enumerate((first_set / "cases.txt").read_text(encoding="utf-8").split()):
@@ -30,9 +32,21 @@ def tables(first_set: Path, pair_set: Path) -> Tables:
             homes.setdefault(name, (pair_set / f"{report}.ncu-rep", at))
     opened: dict[Path, Report] = {}
 
-    def read(case: str) -> dict[str, Any]:
+    def read(case: str) -> tuple[Report, int]:
         path, launch = homes[case]
-        report = opened.setdefault(path, open_report(path))
+        if path not in opened:
+            opened[path] = open_report(path)
+        return opened[path], launch
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def tables(launches: Callable[[str], tuple[Report, int]]) -> Tables:
+    """{case: tables} of both sets, read on demand."""
+
+    def read(case: str) -> dict[str, Any]:
+        report, launch = launches(case)
         found: dict[str, Any] = analyse(report, launch=launch)["tables"]
         return found
 
@@ -71,6 +85,49 @@ def test_a_roofline_names_the_precision_that_ran_and_its_dense_peak(tables: Tabl
     assert {row["precision"] for row in tables("sgemm")["roofline"] if row["state"] == "executed"} == {"FP32"}
     assert {row["precision"] for row in tables("lennard")["roofline"] if row["state"] == "executed"} >= {"FP64"}
     assert {row["precision"] for row in tables("oldint8")["roofline"] if row["state"] == "executed"} >= {"INT8"}
+
+
+@pytest.mark.parametrize("case", ["onestage", "wgmma", "oldint8", "sgemm", "lennard"])
+def test_the_page_draws_the_roofs_that_analyse_prints(launches: Callable[[str], tuple[Report, int]], tables: Tables, case: str) -> None:
+    report, launch = launches(case)
+    drawn = roofs(report.kernel(launch))
+    assert drawn is not None
+    rows = {f"{'tensor ' * (row['path'] == TENSOR_CORES)}{row['precision']}": row for row in tables(case)["roofline"]}
+    for point in drawn.points:
+        row = rows[point.precision]
+        assert (point.achieved, point.peak) == (row["ops_per_second"], row["peak_ops_per_second"])
+        assert round(point.intensity, 3) == row["ops_per_byte"]
+
+
+def test_tensor_roofs_are_dense_peaks_half_of_the_sparse_ones(launches: Callable[[str], tuple[Report, int]]) -> None:
+    report, launch = launches("onestage")
+    kernel = report.kernel(launch)
+    peaks = {rate.precision: rate.peak for rate in rates(kernel) if rate.path == TENSOR_CORES and rate.peak}
+    for precision, stem in (("BF16", "bf16_dst_fp32"), ("FP16", "fp16"), ("TF32", "tf32_dst_fp32"), ("INT8", "int8")):
+        sparse = kernel.number(f"sm__ops_path_tensor_src_{stem}.sum.peak_sustained_elapsed.per_second")
+        assert sparse is not None
+        assert peaks[precision] == pytest.approx(sparse / 2, rel=0.02)
+    point = roofs(kernel)
+    assert point is not None
+    assert {one.precision: one.peak for one in point.points}["tensor FP16"] == peaks["FP16"]
+
+
+def test_a_launch_of_sparse_tensor_instructions_is_measured_against_the_sparse_peak() -> None:
+    stem, sparse, dense = "sm__ops_path_tensor_src_fp16", 1.6e15, 0.8e15
+
+    values = {
+        f"{stem}.sum.per_second": 1e15,
+        f"{stem}.sum.peak_sustained_elapsed.per_second": sparse,
+        "sm__ops_path_tensor_op_hgmma_src_fp16_sparsity_off.sum.per_second": 0.0,
+        "sm__ops_path_tensor_op_hgmma_src_fp16_sparsity_off.sum.peak_sustained_elapsed.per_second": dense,
+        "sm__ops_path_tensor_op_hgmma_src_fp16_sparsity_on.sum.per_second": 1e15,
+        "sm__ops_path_tensor_op_hgmma_src_fp16_sparsity_on.sum.peak_sustained_elapsed.per_second": sparse,
+    }
+    # No sparse kernel was profiled: a launch that holds the metrics of one, under the names of real reports.
+    launch = SimpleNamespace(device=SimpleNamespace(chip="sm_90"), metric_names=tuple(values), number=values.get)
+    found: list[Rate] = rates(cast("Kernel", launch))
+    half = next(rate for rate in found if (rate.precision, rate.path) == ("FP16", TENSOR_CORES))
+    assert (half.achieved, half.peak) == (1e15, sparse)
 
 
 def test_occupancy_curves_give_the_launch_its_own_occupancy(tables: Tables) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -157,6 +156,8 @@ def collect(  # noqa: PLR0917
 
     words = recipe.command(application, kernel=kernel, kind=kind, skip=skip, count=count, output=output, clock_control=clock_control)
     if run:
+        import subprocess
+
         sys.exit(subprocess.run(words, check=False).returncode)
     notes = recipe.notes(kind, kernel)
     document = {"schema_version": 1, "command": words, "notes": notes, "problems": recipe.PROBLEMS}

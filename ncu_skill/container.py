@@ -149,4 +149,10 @@ def _block(data: wire.Buffer, start: int, end: int) -> tuple[Block, int]:
 
 def strings(data: wire.Buffer, block: Block) -> list[str]:
     """The block's string table, in index order."""
-    return [wire.text(data, a, b) for number, kind, a, b in wire.fields(data, *block.strings) if number == 1 and kind == wire.BYTES]
+    found = []
+    at, end = block.strings
+    while at + 2 <= end and data[at] == 0x0A and data[at + 1] < 0x80 and at + 2 + data[at + 1] <= end:  # short ones: nearly all
+        start = at + 2
+        at = start + data[at + 1]
+        found.append(wire.text(data, start, at))
+    return found + [wire.text(data, a, b) for number, kind, a, b in wire.fields(data, at, end) if number == 1 and kind == wire.BYTES]

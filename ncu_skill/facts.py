@@ -6,7 +6,6 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-from ncu_skill import names
 from ncu_skill.data import table
 from ncu_skill.model import Answer
 from ncu_skill.report import Kernel
@@ -91,6 +90,8 @@ def sections_missing(kernel: Kernel, keys: list[str]) -> list[str]:
 
 def ask(kernel: Kernel, name: str) -> Answer:
     """One metric with its state: collected, not collected (and which section would), or not existing on this chip."""
+    from ncu_skill import names
+
     if name in kernel:
         return Answer(name, "collected", kernel.metric(name))
     row, chip = names.find(name), kernel.device.chip

@@ -49,7 +49,7 @@ class Kernel:
         self._shared, self._item, self._names = shared, item, names
         self.launch = launch
         self._per_pc: dict[str, dict[int, float]] = {}
-        self._known: values.Known = {}
+        self._known = values.Known()
         self.workload: Workload = item.kind  # type: ignore[assignment]
         self.mangled = self.function = self.name = ""
         self.grid = self.block = (0, 0, 0)
@@ -74,9 +74,11 @@ class Kernel:
             elif number == layout.module:
                 self._module_id = a
         for a, b in offsets:
-            if data[a] != 8:
+            if b - a < 2 or data[a] != 8:
                 raise UnreadableReport("the report is damaged: a metric has no name")
-            index, _ = wire.varint(data, a + 1)
+            index = data[a + 1]
+            if index >= 0x80:
+                index, _ = wire.varint(data, a + 1)
             if index >= len(self._names):
                 raise UnreadableReport("the report is damaged: a metric's name is not in the string table")
             self._metrics[self._names[index]] = (a, b)
@@ -141,7 +143,7 @@ class Kernel:
         data, held, ids = self._shared.data, [], []
         for number, kind, a, b in wire.fields(data, *place):
             if number == 3 and kind == wire.BYTES:
-                key, value = values.instance(data, a, b)
+                key, value = values.sample(data, a, b, self._known)
                 ids.append(key)
                 held.append(value)
         return tuple(held), tuple(ids)
@@ -206,8 +208,9 @@ class Kernel:
         return self.lines[pc][1] if pc in self.lines else None
 
     def expect_sass(self) -> None:
-        """Say that `sass` will be asked for: the vendor's reader loads the report in the meantime."""
-        self._shared.vendor.start()
+        """Say that `sass` will be asked for: the vendor's reader disassembles the kernel in the meantime."""
+        if self.base_pc is not None:
+            self._shared.vendor.prepare(self.launch, self.base_pc)
 
     def sass(self, pcs: Sequence[int]) -> list[str]:
         """SASS text of each PC, from the vendor's disassembler."""

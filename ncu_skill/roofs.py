@@ -110,7 +110,7 @@ class _Measure(NamedTuple):
 def _tensor_measures(kernel: Kernel) -> list[_Measure]:
     found = []
     for name in kernel.metric_names:
-        match = _TENSOR.match(name) if name.startswith("sm__ops_path_tensor_") else None
+        match = _TENSOR.match(name) if name.endswith(".sum.per_second") and name.startswith("sm__ops_path_tensor_") else None
         if match is not None:
             peak = kernel.number(f"{name.removesuffix('.per_second')}.peak_sustained_elapsed.per_second")
             found.append(_Measure(bool(match[1]), match[2].upper(), match[3] or "", kernel.number(name) or 0.0, peak or 0.0))

@@ -78,8 +78,8 @@ class Samples:
 
     def hottest(self, stall: str, limit: int = 8) -> list[tuple[int, float]]:
         """(PC, share of all samples) of one stall reason, hottest first."""
-        rows = sorted(self.by_stall.get(stall, {}).items(), key=lambda row: (-row[1], row[0]))
-        return [(pc, count / self.total) for pc, count in rows[:limit] if count]
+        rows = sorted([(-count, pc) for pc, count in self.by_stall.get(stall, {}).items() if count])
+        return [(pc, -count / self.total) for count, pc in rows[:limit]]
 
     def producers(self, pc: int, stall: str) -> list[Instruction]:
         """What the instruction at `pc` waits for, nearest first."""

@@ -12,6 +12,7 @@ _WIDTHS = (8, 8, 16, 16, 32, 64, 128, 128)
 _MEMORY = frozenset({"load-global", "load-local", "load-shared", "store-global", "store-local", "store-shared", "async-copy"})
 _SELECTS = frozenset({"SEL", "FSEL", "FMNMX", "IMNMX", "VIMNMX"})
 _COMPARES = frozenset({"ISETP", "FSETP", "DSETP", "HSETP2", "PLOP3", "LOP3"})
+_WAITS = tuple(tuple(slot for slot in range(6) if mask >> slot & 1) for mask in range(64))
 RZ = 255
 
 
@@ -29,25 +30,26 @@ def decode(code: bytes, base_pc: int) -> tuple[Instruction, ...]:
         number = word & 0x1FF
         name, kind = opcodes.get(number, (f"OP_{number:#05x}", "other"))
         sets, frees = (word >> 110) & 7, (word >> 113) & 7
-        waits = (word >> 116) & 0x3F
+        memory = kind in _MEMORY
+        guard = (word >> 12) & 7
         found.append(
-            Instruction(
-                pc=base_pc + at,
-                opcode=name,
-                kind=kind,
-                destination=(word >> 16) & 0xFF,
-                address=(word >> 24) & 0xFF,
-                sources=_sources(word),
-                offset=_signed(word >> 40, 24) if kind in _MEMORY else (word >> 38) & 63 if name == "DEPBAR" else 0,
-                sets_barrier=sets if sets != _NO_SLOT else None,
-                frees_barrier=frees if frees != _NO_SLOT else None,
-                waits_on=tuple(slot for slot in range(6) if waits >> slot & 1) if waits else (),
-                width_bits=_WIDTHS[(word >> 73) & 7] if kind in _MEMORY else 0,
-                target=_target(word, base_pc + at) if kind == "branch" or name == "CALL" else None,
-                predicated=(word >> 12) & 7 != _ALWAYS,
-                guard=(word >> 12) & 7,
-                picks_by=(word >> 87) & 7 if name in _SELECTS else _ALWAYS,
-                sets_predicate=(word >> 81) & 7 if name in _COMPARES else _ALWAYS,
+            Instruction(  # by position: decoding is a good part of a diagnosis, and keywords double its cost
+                base_pc + at,
+                name,
+                kind,
+                (word >> 16) & 0xFF,
+                (word >> 24) & 0xFF,
+                _sources(word),
+                _signed(word >> 40, 24) if memory else (word >> 38) & 63 if name == "DEPBAR" else 0,
+                sets if sets != _NO_SLOT else None,
+                frees if frees != _NO_SLOT else None,
+                _WAITS[(word >> 116) & 0x3F],
+                _WIDTHS[(word >> 73) & 7] if memory else 0,
+                _target(word, base_pc + at) if kind == "branch" or name == "CALL" else None,
+                guard != _ALWAYS,
+                guard,
+                (word >> 87) & 7 if name in _SELECTS else _ALWAYS,
+                (word >> 81) & 7 if name in _COMPARES else _ALWAYS,
             )
         )
     return tuple(found)
@@ -58,7 +60,7 @@ def _sources(word: int) -> tuple[int, ...]:
     found = [(word >> 24) & 0xFF, (word >> 64) & 0xFF]
     if (word >> 9) & 7 == 1:
         found.append((word >> 32) & 0xFF)
-    return tuple(register for register in found if register != RZ)
+    return tuple([register for register in found if register != RZ])
 
 
 def _signed(value: int, bits: int) -> int:

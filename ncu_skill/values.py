@@ -5,8 +5,17 @@ from __future__ import annotations
 from ncu_skill import wire
 from ncu_skill.model import Value
 
-Known = dict[wire.Buffer, tuple[int, float] | None]  # encoded instance: (PC, value), None where it is not a number at a PC
+Pair = tuple[int, float] | None  # (PC, value); None where an instance is not a number at a PC
 _INSTANCE = 0x1A  # key of field 3, length-delimited
+_NEW = (0, -1.0)  # not an instance: marks one that was not met before
+
+
+class Known:
+    """What was decoded before: whole instances, and the correlation ids in front of their values."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[wire.Buffer, Pair] = {}
+        self.ids: dict[wire.Buffer, int] = {}
 
 
 def value(data: wire.Buffer, start: int, end: int) -> Value:
@@ -53,32 +62,63 @@ def instance(data: wire.Buffer, start: int, end: int) -> tuple[Value, Value]:
     return key, held
 
 
+def sample(data: wire.Buffer, start: int, end: int, known: Known) -> tuple[Value, Value]:
+    """(correlation id, value) like `instance`; times of PM samples, which repeat from one series to the next, are decoded once."""
+    middle = start + 2 + data[start + 1] if end - start > 13 else end
+    if middle + 11 == end and data[start] == 0x0A and data[middle] == 0x12 and data[middle + 1] == 9 and data[middle + 2] == 0x19:
+        head = data[start:middle]
+        key = known.ids.get(head)
+        if key is not None:
+            return key, wire.double(data, middle + 3)
+        found = instance(data, start, end)
+        if isinstance(found[0], int):
+            known.ids[head] = found[0]
+        return found
+    return instance(data, start, end)
+
+
 def per_pc(data: wire.Buffer, start: int, end: int, known: Known) -> dict[int, float]:
     """The instances of one metric as {PC: value}.
 
     `known` is kept between the metrics of a launch: most instances are zeros that repeat byte for byte from one metric to the next.
     """
     found: dict[int, float] = {}
+    pairs = known.pairs
     at = end
     for number, kind, a, _ in wire.fields(data, start, end):
         if number == 3 and kind == wire.BYTES:  # the first instance: the others follow it in one run
             at = a - 2
+            if data[at] != _INSTANCE:
+                return _per_pc(data, start, end)
             break
     while at + 2 <= end and data[at] == _INSTANCE and data[at + 1] < 0x80:
         stop = at + 2 + data[at + 1]
         if stop > end:
             break
         record = data[at + 2 : stop]
-        if record in known:
-            pair = known[record]
-        else:
-            pair = known[record] = _pair(data, at + 2, stop)
+        pair = pairs.get(record, _NEW)
+        if pair is _NEW:
+            pair = pairs[record] = _new(record, known.ids)
         if pair is not None:
             found[pair[0]] = pair[1]
         at = stop
-    if at != end:  # another layout than nearly all reports have
-        return _per_pc(data, start, end)
+    if any(number == 3 and kind == wire.BYTES for number, kind, _, _ in wire.fields(data, at, end)):
+        return _per_pc(data, start, end)  # another layout than nearly all reports have
     return found
+
+
+def _new(record: wire.Buffer, ids: dict[wire.Buffer, int]) -> Pair:
+    """A record that was not met before; its id mostly was, and most counts take one byte."""
+    middle = len(record) - 4
+    small = middle > 0 and record[middle] == 0x12 and record[middle + 1] == 2 and record[middle + 2] in {0x20, 0x28}
+    if small and record[middle + 3] < 0x80:
+        key = ids.get(record[:middle])
+        if key is not None:
+            return key, float(record[middle + 3])
+    pair = _pair(record, 0, len(record))
+    if small and pair is not None and record[0] == 0x0A and record[1] == middle - 2:
+        ids[record[:middle]] = pair[0]
+    return pair
 
 
 def _per_pc(data: wire.Buffer, start: int, end: int) -> dict[int, float]:
@@ -87,7 +127,7 @@ def _per_pc(data: wire.Buffer, start: int, end: int) -> dict[int, float]:
     return dict(pair for a, b in spans if (pair := _pair(data, a, b)) is not None)
 
 
-def _pair(data: wire.Buffer, start: int, end: int) -> tuple[int, float] | None:
+def _pair(data: wire.Buffer, start: int, end: int) -> Pair:
     key, held = instance(data, start, end)
     return (key, float(held)) if isinstance(key, int) and not isinstance(held, str) else None
 

@@ -28,11 +28,16 @@ class VendorReader:
         self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the worker now, so that it loads the report while the caller does something else. Nothing happens without the reader."""
-        if self._child is None:
-            with contextlib.suppress(MissingDependency):
-                self._start()
+    def prepare(self, launch: int, pc: int) -> None:
+        """Start the worker and let it disassemble the function at `pc` while the caller does something else; `sass` then answers at once.
+
+        Nothing happens without the reader, and a failure shows when something is asked.
+        """
+        with contextlib.suppress(MissingDependency, OSError):
+            child = self._child or self._start()
+            assert child.stdin is not None
+            child.stdin.write(json.dumps({"op": "prepare", "launch": launch, "pcs": [pc]}).encode() + b"\n")
+            child.stdin.flush()
 
     def units(self, launch: int) -> dict[str, str]:
         """{metric: unit} of one launch."""

@@ -16,7 +16,7 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     total = 0.0
     sums: dict[str, float] = {}
     for name in kernel.metric_names:
-        if name.startswith("sm__ops_path_tensor"):
+        if name.endswith(".sum") and name.startswith("sm__ops_path_tensor"):
             match = _TENSOR_OPS.match(name)
             value = kernel.number(name) if match else None
             if match and value:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ncu_skill.errors import BadArgument
 from ncu_skill.facade import groups
-from ncu_skill.page import figures, sections
+from ncu_skill.page import sections
 from ncu_skill.page.content import Content
 from ncu_skill.page.markdown import markdown
 from ncu_skill.page.markup import Markup, escape, tag
@@ -40,12 +40,10 @@ def write_report(
     kind = target.suffix.lower()
     if kind not in {".html", ".htm", ".md"} or (kind == ".md" and only):
         raise BadArgument(f"{target.name} has no known ending; a report is written as .html or .md")
-    content = Content(opened, one, redact, source_root)
-    if kind == ".md":
-        text = markdown(content)
-    else:
+    if kind != ".md":
         one.expect_sass()
-        text = page(content, only)
+    content = Content(opened, one, redact, source_root)
+    text = markdown(content) if kind == ".md" else page(content, only)
     beside = target.with_name(f".{target.name}.part")
     beside.write_text(text, encoding="utf-8")
     beside.replace(target)
@@ -54,6 +52,8 @@ def write_report(
 
 def page(content: Content, only: tuple[str, ...] = ()) -> str:
     """The HTML document: no script, no network, light and dark."""
+    from ncu_skill.page import figures  # here, while the vendor's reader works: importing matplotlib takes a third of the time
+
     source = SourceSection(content)
     made: list[tuple[str, str, Callable[[], Markup]]] = [
         ("findings", "Findings", lambda: sections.findings(content, source.anchors)),

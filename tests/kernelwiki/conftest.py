@@ -19,6 +19,7 @@ from kernelwiki.check import Problem, check_corpus
 from kernelwiki.home import Places
 from kernelwiki.model import ChangedFile, Evidence, Record
 from kernelwiki.records import compress, read_records, write_records
+from kernelwiki.summaries import read_summaries, with_summary
 
 ROOT = Path(__file__).parents[2]
 FIXTURE_CORPUS = ROOT / "tests" / "fixtures" / "corpus"
@@ -60,8 +61,9 @@ def shipped(shipped_home: Path) -> Wiki:
 
 @pytest.fixture(scope="session")
 def shipped_records(shipped: Wiki) -> dict[str, Record]:
-    """Every shipped record by id."""
-    return {record.id: record for record in read_records(shipped.places.records)}
+    """Every shipped record by id, with our summary."""
+    summaries = read_summaries(shipped.places.summaries)
+    return {record.id: with_summary(record, summaries) for record in read_records(shipped.places.records)}
 
 
 @pytest.fixture(scope="session")

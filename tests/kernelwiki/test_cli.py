@@ -261,7 +261,7 @@ def test_show_prints_a_page_as_json(kwiki) -> None:
     data = kwiki("show", "hardware/tcgen05", "--section", "pitfalls", "--json").json
     assert (data["schema_version"], data["id"]) == (1, "hardware/tcgen05")
     assert [part["slug"] for part in data["sections"]] == ["pitfalls"]
-    assert {source["kind"] for source in data["sources"]} == {"doc", "pr", "evidence"}
+    assert {source["kind"] for source in data["sources"]} >= {"doc", "pr", "evidence"}
 
 
 @pytest.mark.parametrize(
@@ -305,9 +305,9 @@ def test_trace_shows_twenty_links_or_all(kwiki) -> None:
 
 
 def test_list_prints_pages_terms_and_pull_requests(kwiki) -> None:
-    pages, terms = kwiki("list", "--json").json, kwiki("list", "--terms", "--limit", "5000", "--json").json
+    pages, terms = kwiki("list", "--limit", "5000", "--json").json, kwiki("list", "--terms", "--limit", "5000", "--json").json
     records = kwiki("list", "--repo", "cutlass", "--limit", "30", "--json").json
-    assert pages["total"] == len(pages["items"]) >= 12
+    assert pages["total"] == len(pages["items"]) >= 90
     assert terms["total"] == len(terms["items"]) > 100
     assert {"id": "tmem", "title": "Tensor Memory (TMEM)", "kind": "hardware"} in terms["items"]
     dates = [item["merged_at"] for item in records["items"]]

@@ -37,7 +37,11 @@ def without_quoted(line: str) -> str:
 
 def runs(line: str) -> bool:
     """Whether `line` is a whole command: no placeholder, not just the tool's name, quick and reading only."""
-    return " " in line and not PLACEHOLDER.search(without_quoted(line)) and not line.startswith(NOT_RUN)
+    return (
+        len(line.split()) > 2 - (line.split()[-1] in ("stats", "doctor", "check", "list"))
+        and not PLACEHOLDER.search(without_quoted(line))
+        and not line.startswith(NOT_RUN)
+    )
 
 
 RUNNABLE = [entry for entry in ALL if runs(entry.values[0])]

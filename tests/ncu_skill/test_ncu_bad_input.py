@@ -13,6 +13,7 @@ import pytest
 
 from ncu_skill import diagnose, open_report
 from ncu_skill.errors import NcuSkillError, UnreadableReport
+from ncu_skill.vendor import VendorReader
 
 
 def test_a_missing_file_a_folder_and_a_text_file_are_refused(tmp_path: Path) -> None:
@@ -123,3 +124,17 @@ def test_errors_are_one_line_with_the_contracted_exit_code(arguments: list[str],
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_work_prepared_by_the_vendor_reader_changes_no_answer_and_hides_no_failure(report_file: Path, tmp_path: Path) -> None:
+    plain, prepared = open_report(report_file).kernel(0), open_report(report_file).kernel(0)
+    prepared.expect_sass()
+    pcs = [instruction.pc for instruction in plain.instructions[:8]]
+    assert prepared.sass(pcs) == plain.sass(pcs)
+    assert prepared.units == plain.units
+    damaged = tmp_path / "damaged.ncu-rep"
+    damaged.write_bytes(b"NVR\0" + b"\xff" * 64)
+    reader = VendorReader(damaged)
+    reader.prepare(0, 0)
+    with pytest.raises(UnreadableReport):
+        reader.sass(0, [0])

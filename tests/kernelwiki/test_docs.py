@@ -36,12 +36,10 @@ def without_quoted(line: str) -> str:
 
 
 def runs(line: str) -> bool:
-    """Whether `line` is a whole command: no placeholder, not just the tool's name, quick and reading only."""
-    return (
-        len(line.split()) > 2 - (line.split()[-1] in ("stats", "doctor", "check", "list"))
-        and not PLACEHOLDER.search(without_quoted(line))
-        and not line.startswith(NOT_RUN)
-    )
+    """Whether `line` is a whole command: no placeholder, not just a name, quick and reading only."""
+    words = line.split()
+    named = words[1:] in ([], ["search"], ["show"], ["trace"])  # a tool or a verb, spoken of
+    return not named and not PLACEHOLDER.search(without_quoted(line)) and not line.startswith(NOT_RUN)
 
 
 RUNNABLE = [entry for entry in ALL if runs(entry.values[0])]

@@ -136,6 +136,12 @@ def make_record(repo: str, number: int, title: str, **changes: Any) -> Record:
 
 
 @pytest.fixture
+def new_record() -> Callable[..., Record]:
+    """`make_record`, for tests that lie beside other `conftest` modules."""
+    return make_record
+
+
+@pytest.fixture
 def small_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
     """A fresh copy of the small corpus, also the one that `KWIKI_CORPUS` and `KWIKI_HOME` name during the test."""
     corpus = SmallCorpus(tmp_path / "corpus", tmp_path / "home")

@@ -37,11 +37,10 @@ def grow(small_corpus: Any, own_record: Any) -> Any:
 
 
 @pytest.fixture
-def own_record() -> Any:
-    from conftest import make_record
-
+def own_record(new_record: Any) -> Any:
     def make(number: int, title: str, **changes: Any) -> Record:
-        return make_record("acme/private", number, title, sources=("github",), **changes)
+        record: Record = new_record("acme/private", number, title, sources=("github",), **changes)
+        return record
 
     return make
 
@@ -101,10 +100,10 @@ def test_a_removed_own_record_leaves_the_index(grow: Any, own_record: Any) -> No
         wiki.record("private#3")
 
 
-def test_a_shipped_record_comes_back_when_the_own_one_that_replaced_it_is_gone(grow: Any, small_corpus: Any, own_record: Any) -> None:
-    from conftest import make_record
-
-    mine = make_record("acme/kernels", 1, "Load the A tile with the obsidian engine", body=BODY, sources=("git",))
+def test_a_shipped_record_comes_back_when_the_own_one_that_replaced_it_is_gone(
+    grow: Any, small_corpus: Any, own_record: Any, new_record: Any
+) -> None:
+    mine = new_record("acme/kernels", 1, "Load the A tile with the obsidian engine", body=BODY, sources=("git",))
     assert grow(mine, own_record(4, "Another one")).record("kernels#1").title == mine.title
     wiki = grow(own_record(4, "Another one"))
     assert wiki.record("kernels#1").title == small_corpus.records[0].title

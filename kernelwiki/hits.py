@@ -102,9 +102,10 @@ def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[
         about = bool(terms & set(searcher.vocabulary.of_name(item.name)))
         return shared + 1.5 * about, item.line is not None, -_KIND_ORDER.get(item.kind, len(_KIND_ORDER))
 
-    located = [item for item in record.evidence if item.path and item.kind != "family"]
-    ranked = sorted(located, key=value, reverse=True)
-    telling = [item for item in ranked if value(item)[0] > 0]
+    located = [(value(item), item) for item in record.evidence if item.path and item.kind != "family"]
+    located.sort(key=lambda pair: pair[0], reverse=True)
+    ranked = [item for _, item in located]
+    telling = [item for (worth, *_), item in located if worth > 0]
     places = {(item.path, item.line): item for item in reversed(telling or ranked)}
     return [item for item in (telling or ranked) if places[item.path, item.line] is item][:MAX_EVIDENCE]
 

@@ -114,7 +114,7 @@ class Child:
         keep = dict.fromkeys([sys.prefix, sys.base_prefix, str(WORKER.parent), *map(str, site_folders())])
         self._send({
             "confine": rules.confine, "hide": hide, "keep": list(keep), "scratch_mib": rules.scratch_mib, "network": rules.device != "cpu",
-            "threads": os.cpu_count() or 1, "memory_bytes": self._memory_bytes, "device": rules.device, "scratch": "/tmp" if rules.confine else tempfile.mkdtemp(),  # noqa: E501
+            "threads": 1 if rules.device == "cpu" else os.cpu_count() or 1, "memory_bytes": self._memory_bytes, "device": rules.device, "scratch": "/tmp" if rules.confine else tempfile.mkdtemp(),  # noqa: E501
             "memory_gib": rules.memory_gib if rules.device == "cpu" else 0, "cpu_s": rules.cpu_s, "filter": rules.device == "cpu" and rules.confine,  # noqa: E501
             "id": solution.id, "sources": solution.document["sources"], "file": file, "symbol": symbol,
             "library": bool(self._library), "passes_outputs": solution.passes_outputs,

@@ -21,14 +21,28 @@ from typing import Any
 from kernel_lab.environment import scorer
 from kernel_lab.errors import MissingBackend
 
+_SMALLEST = 1e-30
 INSTALL = "pip install 'kernel-skills[lab]' (flashinfer-bench needs torch; see docs/lab.md)"
 
 
 def require() -> None:
-    """Raise MissingBackend where torch or flashinfer-bench is not installed."""
+    """Raise MissingBackend where torch or flashinfer-bench is not installed, or main's flashinfer-python is not."""
     missing = [name for name in ("torch", "flashinfer_bench") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingBackend(f"{' and '.join(missing)} not installed; judging needs both: {INSTALL}")
+    if importlib.util.find_spec("flashinfer") is None and "from flashinfer.testing" in _timing_source():
+        raise MissingBackend(
+            "this flashinfer-bench imports flashinfer, which is not installed: "
+            "pip install --no-deps flashinfer-python; pip install einops tqdm requests packaging click"
+        )
+
+
+def _timing_source() -> str:
+    """Text of the installed scorer's timing module: main's imports flashinfer, 0.1.2's does not. Read, not imported."""
+    spec = importlib.util.find_spec("flashinfer_bench")
+    root = Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else Path()
+    path = root / "bench" / "timing.py"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 @contextlib.contextmanager
@@ -151,21 +165,29 @@ def build_library(definition: dict[str, Any], solution: dict[str, Any], arch_lis
                     os.environ[name] = value
 
 
-def run_benchmark(job: dict[str, Any]) -> dict[str, Any]:
-    """The scorer's isolated runner over a folder in its layout. Needs a CUDA device; called in a process of its own."""
-    from flashinfer_bench import Benchmark, BenchmarkConfig, TraceSet
+def benchmark_config(job: dict[str, Any]) -> Any:
+    """The runner's configuration from a job, with the fields that the installed version knows."""
+    from flashinfer_bench import BenchmarkConfig
 
     evaluation = job["evaluation"]
     ratio = float(evaluation["matched_ratio"])
     wanted = {
         "warmup_runs": int(evaluation["official_warmup"]), "iterations": int(evaluation["official_iterations"]),
-        "num_trials": int(evaluation["official_trials"]), "rtol": float(evaluation["rtol"]), "atol": float(evaluation["atol"]),
-        "use_isolated_runner": True, "timeout_seconds": int(evaluation["timeout_s"]), "required_matched_ratio": ratio if ratio < 1 else None,  # noqa: E501
-        "definitions": [job["definition"]],
+        "num_trials": int(evaluation["official_trials"]), "use_isolated_runner": True, "timeout_seconds": int(evaluation["timeout_s"]),
+        # main refuses a tolerance of 0; the smallest number says the same.
+        "rtol": float(evaluation["rtol"]) or _SMALLEST, "atol": float(evaluation["atol"]) or _SMALLEST,
+        "required_matched_ratio": ratio if ratio < 1 else None, "definitions": [job["definition"]],
     }  # fmt: skip
     known = inspect.signature(BenchmarkConfig).parameters
     make = getattr(BenchmarkConfig, "default", BenchmarkConfig)
-    benchmark = Benchmark(TraceSet.from_path(job["dataset"]), make(**{key: value for key, value in wanted.items() if key in known}))
+    return make(**{key: value for key, value in wanted.items() if key in known})
+
+
+def run_benchmark(job: dict[str, Any]) -> dict[str, Any]:
+    """The scorer's isolated runner over a folder in its layout. Needs a CUDA device; called in a process of its own."""
+    from flashinfer_bench import Benchmark, TraceSet
+
+    benchmark = Benchmark(TraceSet.from_path(job["dataset"]), benchmark_config(job))
     try:
         found = benchmark.run_all(dump_traces=False)
         traces = [trace.model_dump(mode="json") for trace in found.traces.get(job["definition"], [])]
@@ -177,9 +199,7 @@ def run_benchmark(job: dict[str, Any]) -> dict[str, Any]:
 
 def _uses_cupti() -> bool:
     """main times through flashinfer's CUPTI helper, which falls back to events without cupti-python and does not say so."""
-    from flashinfer_bench.bench import timing
-
-    return "cupti" in inspect.getsource(timing) and importlib.util.find_spec("cupti") is not None
+    return "cupti" in _timing_source() and importlib.util.find_spec("cupti") is not None
 
 
 def validate(solution: dict[str, Any]) -> str:

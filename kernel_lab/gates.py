@@ -12,13 +12,16 @@ from kernel_lab.scan import Mark
 from kernel_lab.solution import Solution
 
 if TYPE_CHECKING:
-    from kernel_lab.judge import Evidence
+    from kernel_lab.evidence import Evidence
 
 ORDER = (
     "contract", "coverage", "static-scan", "compile", "run", "official", "fresh-inputs", "poisoned-outputs", "aliasing", "mutation",
     "finite-reference", "trivial-outputs", "precision", "baseline", "timer", "physics-floor", "kernel-policy", "determinism", "value-cache",
     "sandbox", "sanitizer", "significance", "hidden-workloads",
 )  # fmt: skip
+
+# Gates that a busy or broken machine can fail as well as a candidate can.
+TIMED = ("coverage", "run", "baseline", "timer", "physics-floor", "value-cache", "significance", "sanitizer")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from kernel_lab.audit import audit_workspace
 from kernel_lab.build import build
 from kernel_lab.errors import BadInput, NotFound, Refused
 from kernel_lab.files import sha256, write_whole
+from kernel_lab.gates import TIMED
 from kernel_lab.ledger import Entry
 from kernel_lab.solution import Solution, pack, unpack
 from kernel_lab.timing import geometric_mean
@@ -203,6 +204,8 @@ class Lab:
         contract, entries = self.workspace.checked()
         solution = self._candidate(candidate)
         verdict = next((entry for entry in reversed(entries) if entry.kind == "verdict" and entry.body["candidate"] == solution.id), None)
+        if wrong := _wrong_before(entries, contract, solution.id):
+            raise Refused(f"{solution.id[:12]} cannot be promoted: {wrong}")
         why = self._against(contract, verdict)
         if why or verdict is None:
             raise Refused(f"{solution.id[:12]} cannot be promoted: {why}; run `kernel-lab verify {solution.id[:12]}`")
@@ -266,6 +269,18 @@ class Lab:
         from kernel_lab.doctor import check
 
         return _answer(**check())
+
+
+def _wrong_before(entries: Sequence[Entry], contract: contracts.Contract, candidate: str) -> str:
+    """Why an earlier verdict of the same bytes stands against them: hidden inputs are drawn anew each time, so that trying until it passes
+    would promote what is right only now and then. Empty when there is none; what a busy machine may have decided does not count."""
+    for entry in entries:
+        body = entry.body
+        if entry.kind == "verdict" and body["candidate"] == candidate and body["contract"] == contract.sha256:
+            wrong = [name for name in body["failed"] if name not in TIMED] if body["verdict"] == "fail" else []
+            if wrong:
+                return f"the same bytes failed {wrong[0]} before (entry {entry.seq}), and a later pass does not undo it: change the sources"
+    return ""
 
 
 def anchor_home() -> Path:

@@ -13,6 +13,8 @@ import yaml
 from kernel_lab.solution import Solution
 
 PYTHON, NATIVE = {".py"}, {".cu", ".cuh", ".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".inl"}
+TEXTS = {".md", ".txt", ".toml", ".json", ".yaml"}
+BINARIES = {".so", ".pyc", ".pyd", ".pth", ".o", ".a", ".zip", ".egg", ".cubin", ".fatbin"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,18 @@ def rules() -> dict[str, Any]:
     return found
 
 
+@cache
+def words(name: str) -> frozenset[str]:
+    """One of the rules' lists of names."""
+    return frozenset(rules()["words"][name])
+
+
 def scan(solution: Solution, float_only_32: bool = False, scalars: frozenset[int] = frozenset()) -> list[Mark]:
-    """Every mark in every source, hard ones first. `float_only_32`: all floats of the definition are 32 bits or wider; `scalars`: places of the entry's arguments that are no tensors."""  # noqa: E501
+    """Every mark in every source, hard ones first.
+
+    `float_only_32`: all floats of the definition are 32 bits or wider; `scalars`: places of the entry's arguments that are no tensors.
+    """
+    from kernel_lab.scan_native import scan_native
     from kernel_lab.scan_python import scan_python
 
     found: list[Mark] = []
@@ -47,6 +59,9 @@ def scan(solution: Solution, float_only_32: bool = False, scalars: frozenset[int
             found += scan_python(path, text, solution, float_only_32, scalars)
         elif suffix in NATIVE:
             found += scan_native(path, text)
+        elif suffix not in TEXTS:
+            tier = "hard" if suffix in BINARIES else "review"
+            found.append(Mark(tier, path, 1, f"a file {suffix or 'without a suffix'}", "not a source that the scan can read"))
     if solution.language == "tilelang":
         found.append(Mark("review", solution.entry[0], 1, "tilelang", "the scan does not know this language"))
     order = {"hard": 0, "review": 1, "library": 2}
@@ -79,36 +94,4 @@ def _texts(path: str, text: str) -> list[Mark]:
         match = re.search(pattern, joined)
         if match and not any(re.search(pattern, line) for line in lines):
             found.append(Mark("hard", path, 1, match.group(0)[:60], "speaks to the judge"))
-    return found
-
-
-def strip_comments(text: str) -> str:
-    """C++ text with comments and the insides of plain strings blanked, line numbers kept; spliced lines joined first."""
-    text = re.sub(r"\\\r?\n", "", text)
-    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
-
-    def blank(match: re.Match[str]) -> str:
-        found = match.group(0)
-        keep = found.startswith('"') and "\n" not in found
-        return found if keep else re.sub(r"[^\n]", " ", found)
-
-    return pattern.sub(blank, text)
-
-
-def scan_native(path: str, text: str) -> list[Mark]:
-    """Token rules for C++ and CUDA."""
-    clean = strip_comments(text)
-    found = []
-    for tier in ("hard", "review", "library"):
-        for pattern, why in rules()["cuda"][tier]:
-            for match in list(re.finditer(pattern, clean, re.M))[:3]:
-                found.append(Mark(tier, path, clean.count("\n", 0, match.start()) + 1, match.group(0).strip()[:60], why))
-    found += [
-        Mark("review", path, number, "non-ASCII name", "may read otherwise than it is")
-        for number, line in enumerate(clean.splitlines(), 1)
-        if re.search(r"[^\x00-\x7f]", re.sub(r'"[^"]*"', "", line))
-    ]
-    longest = max((len(match.group(0)) for match in re.finditer(r"\{[^{};]*\}", clean)), default=0)
-    if longest > 4000:
-        found.append(Mark("review", path, 1, f"a table of {longest} characters", "answers may be written into the source"))
     return found

@@ -19,29 +19,42 @@ def main(result: int) -> None:
     job = json.loads(sys.stdin.buffer.read())
     found: list[dict[str, Any]] = []
     _confine(job)
-    folder = Path("/tmp")
+    shapes = _load_by_path("torch_shapes")
+    torch = shapes.module() if job["shapes"] else None
+    if torch is not None:
+        sys.modules["torch"] = torch
+    said: dict[str, Any] = {"kernels": found, "done": False}
+    try:
+        _compile(job, found)
+        said["done"] = True
+    except shapes.NeedsTorch as lacks:
+        said["needs_torch"] = str(lacks)
+    finally:
+        with os.fdopen(result, "w", encoding="utf-8") as stream:
+            json.dump(said, stream)
+
+
+def _compile(job: dict[str, Any], found: list[dict[str, Any]]) -> None:
     import torch
     import triton  # type: ignore[import-not-found, unused-ignore]
 
     _compile_only(triton, job["arch"], found)
-    module = _package(job, folder)
+    module = _package(job, Path("/tmp"))
     arguments = [_argument(torch, item) for item in job["tensors"]]
-    run = getattr(importlib.import_module(module), job["symbol"])
-    done = False
-    try:
-        run(*arguments)
-        done = True
-    finally:
-        with os.fdopen(result, "w", encoding="utf-8") as stream:
-            json.dump({"kernels": found, "done": done}, stream)
+    getattr(importlib.import_module(module), job["symbol"])(*arguments)
+
+
+def _load_by_path(name: str) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_triton_worker_{name}", HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _confine(job: dict[str, Any]) -> None:
     """The candidate's Python runs here: no network, nothing writable but the scratch folder, the user's files hidden."""
-    spec = importlib.util.spec_from_file_location("_triton_worker_confine", HERE / "confine.py")
-    assert spec is not None and spec.loader is not None
-    confine = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(confine)
+    confine = _load_by_path("confine")
     confine.enter_namespaces(job["hide"], job["keep"], 1024, False)
     os.chdir("/tmp")
 

@@ -113,6 +113,7 @@ class _Worker:
         self._shared_out: list[Any] = []
         self._held: list[Any] = []
         self._last: list[Any] = []
+        self._forms: list[Any] = []
 
     def serve(self, control: Any, run: Callable[..., Any], passes_outputs: bool) -> None:
         while True:
@@ -130,7 +131,13 @@ class _Worker:
         else:
             self._inputs, self._outputs = self._shared_in, self._shared_out
         self._held, self._last = [], []
+        self._forms = self._form()
         return {}
+
+    def _form(self) -> list[Any]:
+        """Shape, strides and gradient flag of every tensor that the candidate is handed, so that it keeps nothing in them."""
+        tensors = [item for item in [*self._inputs, *self._outputs] if isinstance(item, self._tensor_type)]
+        return [(tuple(item.shape), item.stride(), item.requires_grad) for item in tensors]
 
     def _view(self, item: dict[str, Any]) -> Any:
         if "value" in item:
@@ -168,6 +175,8 @@ class _Worker:
             answer["event_ms"] = begin.elapsed_time(end)
         if not passes_outputs:
             answer.update(self._deliver(self._last))
+        if self._form() != self._forms:
+            answer["bent"] = True
         return answer
 
     def _on_batch(self, message: dict[str, Any], run: Callable[..., Any], passes_outputs: bool) -> dict[str, Any]:
@@ -221,11 +230,12 @@ class _Worker:
 
     def _describe(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, self._tensor_type):
-            return {"type": type(value).__name__}
+            return {"type": type(value).__name__, "plain": type(value) in (int, float, bool)}
         storage = value.untyped_storage().data_ptr() if type(value) is self._tensor_type else 0
         ours = [item.untyped_storage().data_ptr() for item in [*self._inputs, *self._outputs] if isinstance(item, self._tensor_type)]
         return {
-            "type": type(value).__name__, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch."),
+            "type": type(value).__name__, "plain": type(value) is self._tensor_type,
+            "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch."),
             "overlaps": bool(storage and storage in ours), "device": value.device.type,
         }  # fmt: skip
 

@@ -28,7 +28,7 @@ def test_one_file_imports_the_scorer() -> None:
 
 
 def test_what_runs_in_the_candidates_process_imports_nothing_of_ours() -> None:
-    for name in ("worker.py", "confine.py", "triton_worker.py"):
+    for name in ("worker.py", "confine.py", "triton_worker.py", "torch_shapes.py"):
         assert not any(module.startswith("kernel_lab") for module in imported(LAB / name)), name
 
 

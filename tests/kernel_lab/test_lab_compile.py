@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lab_parts import EXAMPLES, document
 
-from kernel_lab import toolchain
-from kernel_lab.build import build, ptx_paths, sass_paths
+from kernel_lab import build_triton, toolchain
+from kernel_lab.build import build
+from kernel_lab.code_paths import ptx_paths, sass_paths
 from kernel_lab.dataset import Definition, Tensor, Workload
 from kernel_lab.errors import MissingBackend
 from kernel_lab.solution import Solution, pack, solution_of
@@ -50,9 +50,7 @@ TCGEN05 = (
 @needs_nvcc
 @pytest.mark.parametrize("arch", ["sm_90a", "sm_100a", "sm_103a", "sm_120a"])
 def test_a_cuda_source_compiles_for_every_architecture_with_its_resources(arch: str) -> None:
-    begin = time.monotonic()
     found = compiled(cuda(PLAIN), arch)
-    assert time.monotonic() - begin < 20  # the promise is 3 s on a quiet machine; a busy one may not fail the suite
     assert found["ok"] and found["stage"] == "ptxas" and found["arch"] == arch
     assert 0 < found["registers"] < 64 and found["shared_bytes"] >= 256 and found["spills"] == 0
     assert [kernel["name"] for kernel in found["kernels"]] == ["_Z5twicePKfPf"]
@@ -160,6 +158,49 @@ def test_triton_compiles_for_a_gpu_that_is_not_here_and_shows_the_tensor_path(ar
     found = build(solution, definition, arch, None, Workload("w", {"M": 2048}, {}))
     assert found["ok"], found["note"]
     assert found["paths"][path] and not found["paths"]["legacy_mma"] and found["shared_bytes"] > 10_000
+
+
+HOST_CODE = """import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def twice(x, out, n, B: tl.constexpr):
+    at = tl.program_id(0) * B + tl.arange(0, B)
+    tl.store(out + at, 2 * tl.load(x + at, mask=at < n), mask=at < n)
+
+
+def run(x, out):
+    flat = x.contiguous().view(-1)
+    scratch = torch.empty_like(flat, dtype=torch.float16)
+    assert flat.stride(0) == 1 and flat.is_contiguous() and scratch.element_size() == 2 and x.device.type
+    LINE
+    twice[(triton.cdiv(flat.numel(), 64),)](flat, out, flat.numel(), B=64)
+"""
+
+
+@needs_triton
+@pytest.mark.parametrize(("line", "runs"), [("pass", [True]), ("torch.relu(flat)", [True, False])], ids=["shapes alone", "arithmetic"])
+def test_host_code_that_only_launches_compiles_without_torch_and_gives_the_same(
+    line: str, runs: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing torch is most of a compile's time. Host code that does arithmetic is compiled beside the real one."""
+    used, real = [], build_triton._run_triton
+
+    def watched(job: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        used.append(job["shapes"])
+        return real(job)
+
+    solution = solution_of(document("k", "d", HOST_CODE.replace("LINE", line), language="triton"), "t")
+    monkeypatch.setattr(build_triton, "_run_triton", watched)
+    found = compiled(solution)
+    assert found["ok"] and used == runs, found["note"]
+    monkeypatch.setattr(build_triton, "_run_triton", lambda job: real({**job, "shapes": False}))
+    beside = compiled(solution)
+    assert {key: found[key] for key in ("registers", "shared_bytes", "paths", "kernels")} == {
+        key: beside[key] for key in ("registers", "shared_bytes", "paths", "kernels")
+    }
 
 
 @needs_triton

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +68,62 @@ def test_an_edited_part_of_the_contract_is_named_before_anything_runs(
     assert not found["ok"] and found["broken"]["what"] == name
 
 
+def recorded_lab(folder: Path) -> Any:
+    """A workspace whose workload takes one input from a real safetensors file."""
+    from lab_parts import NAMES, QUICK, small_dataset
+
+    from kernel_lab import Lab
+
+    torch, save_file = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch").save_file
+    data, name, baseline = small_dataset(folder / "data", "rmsnorm")
+    blob = data / "blob" / "workloads" / "op" / "hidden.safetensors"
+    blob.parent.mkdir(parents=True)
+    save_file({"hidden": torch.randn(64, 1024), "other": torch.zeros(4)}, str(blob))
+    path = data / "workloads" / "op" / f"{NAMES['rmsnorm'][1]}.jsonl"
+    row = json.loads(path.read_text(encoding="utf-8"))
+    place = {"type": "safetensors", "path": blob.relative_to(data).as_posix(), "tensor_key": "hidden"}
+    row["workload"]["inputs"]["hidden"] = place
+    write_json(path, row)
+    return Lab.init(folder / "work", data, name, baseline, "cpu", evaluation=QUICK)
+
+
+def blob_of(lab: Any) -> Path:
+    (path,) = lab.workspace.contract.lock["blobs"]
+    return lab.workspace.contract.dataset / str(path)
+
+
+def another_tensor(path: Path) -> None:
+    torch, save_file = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch").save_file
+    save_file({"hidden": torch.zeros(64, 1024), "other": torch.zeros(4)}, str(path))
+
+
+def one_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@needs_torch
+@pytest.mark.parametrize("attack", [another_tensor, one_byte, Path.unlink], ids=["replaced", "one byte", "removed"])
+def test_an_edited_blob_is_named_before_anything_runs(attack: Callable[[Path], None], tmp_path: Path) -> None:
+    lab = recorded_lab(tmp_path)
+    attack(blob_of(lab))
+    fresh = type(lab).open(lab.workspace.root)
+    with pytest.raises(ContractBroken, match=r"blob: blob/workloads/op/hidden\.safetensors (was edited|is missing)") as caught:
+        fresh.verify(str(write_json(tmp_path / "s.json", document("plain", "rmsnorm_h1024", PLAIN))))
+    assert caught.value.names == ("blob",)
+    assert fresh.audit()["broken"]["what"] == "blob"
+
+
+@needs_torch
+def test_a_recorded_input_is_what_the_candidate_is_given(tmp_path: Path) -> None:
+    """An untouched blob: the verdict passes, and an answer that leans on random inputs does not."""
+    lab = recorded_lab(tmp_path)
+    assert lab.audit()["ok"]
+    found = lab.verify(str(write_json(tmp_path / "s.json", document("plain", "rmsnorm_h1024", PLAIN))))
+    assert found["verdict"] == "pass", [gate for gate in found["gates"] if not gate["ok"]]
+
+
 @pytest.mark.parametrize(
     "variable", ["FIB_DATASET_PATH", "FIB_CACHE_PATH", "LD_PRELOAD", "TVM_FFI_CUDA_ARCH_LIST", "PYTHONPATH", "TORCH_LOGS"]
 )
@@ -83,19 +142,20 @@ def test_another_scorer_is_named(lab: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @needs_torch
-def test_an_edited_file_of_the_installed_scorer_changes_its_digest(tmp_path: Path) -> None:
-    import importlib.util
-    import shutil
-
+def test_an_edited_file_of_the_installed_scorer_is_named(lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installed package, one comparison of it edited, found before the real one."""
     spec = importlib.util.find_spec("flashinfer_bench")
     assert spec is not None and spec.submodule_search_locations
-    copy = tmp_path / "flashinfer_bench"
+    copy = tmp_path / "site" / "flashinfer_bench"
     shutil.copytree(next(iter(spec.submodule_search_locations)), copy)
-    from kernel_lab.files import source_digest
-
-    assert source_digest(copy) == environment.scorer()["digest"]
+    monkeypatch.delitem(sys.modules, "flashinfer_bench", raising=False)
+    monkeypatch.syspath_prepend(str(copy.parent))
+    lab.workspace.checked()
     edit(copy / "bench" / "utils.py", "abs_error > cfg.atol", "abs_error > 9")
-    assert source_digest(copy) != environment.scorer()["digest"]
+    with pytest.raises(ContractBroken, match=r"flashinfer-bench: the installed files are not those") as caught:
+        lab.workspace.checked()
+    assert caught.value.names == ("flashinfer-bench",)
+    assert lab.audit()["broken"]["what"] == "flashinfer-bench"
 
 
 def test_a_clock_set_back_is_named(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +267,24 @@ def test_a_promotion_cannot_rest_on_another_contract_or_another_judge(lab: Any, 
     assert lab.promote(solution)["vs_baseline"] == 2.0
     with pytest.raises(Exception, match="incumbent already"):
         lab.promote(solution)
+
+
+@pytest.mark.parametrize(("failed", "stands"), [(["fresh-inputs"], True), (["hidden-workloads", "timer"], True), (["value-cache"], False)])
+def test_verifying_until_it_passes_is_no_way_into_a_promotion(lab: Any, tmp_path: Path, failed: list[str], stands: bool) -> None:
+    solution = lab.pack(write_candidate(tmp_path / "c"))["candidate"]
+    path, digest = lab.workspace.keep_run("verdict", {"candidate": solution})
+    body = {
+        "candidate": solution, "verdict": "pass", "contract": lab.workspace.contract.sha256, "failed": [], "evidence": path,
+        "evidence_sha256": digest, "judge": environment.judge_digest(), "backend": "cpu",
+        "vs_baseline": {"value": 2.0, "low": 2.0, "high": 2.0},
+    }  # fmt: skip
+    lab.workspace.ledger.append("verdict", {**body, "verdict": "fail", "failed": failed})
+    lab.workspace.ledger.append("verdict", body)
+    if stands:
+        with pytest.raises(Exception, match=f"failed {failed[0]} before .* change the sources"):
+            lab.promote(solution)
+    else:
+        assert lab.promote(solution)["vs_baseline"] == 2.0
 
 
 def test_an_unknown_definition_or_baseline_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ u32le n, BlockHeader of n bytes, payload of `PayloadSize` bytes made of (u32le n
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,14 +51,17 @@ def load(path: Path) -> wire.Buffer:
             raise UnreadableReport(f"{path} is a directory; give one .ncu-rep file")
         if not path.is_file():
             raise UnreadableReport(f"{path} is not a regular file; give one .ncu-rep file")
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(4)
             if head == ZSTD_MAGIC:
                 return _unpack(path, size)
             if head != MAGIC:
                 raise UnreadableReport(_what_it_is(path, size, head))
             if size <= READ_WHOLE_BYTES:
-                return head + file.read()
+                file.seek(0)
+                return file.readall()
+            import mmap
+
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
         raise UnreadableReport(f"{path} does not exist; give the path of a .ncu-rep file") from error

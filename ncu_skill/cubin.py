@@ -62,7 +62,7 @@ class Cubin:
         return int(low if 50 <= low <= 130 else second)
 
     def instructions(self, mangled: str, base_pc: int) -> tuple[Instruction, ...]:
-        return sass.decode(self.code(mangled), base_pc)
+        return sass.decode(self.code(mangled), base_pc, self.architecture())
 
     def lines(self, mangled: str, base_pc: int) -> dict[int, tuple[Place, Place]]:
         """{PC: (place, innermost place)} for each instruction of the kernel, empty without line information.

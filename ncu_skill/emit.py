@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 
 def emit(document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
-    """Print the document as JSON, or what `text` makes of it."""
-    click.echo(json.dumps(finite(document), allow_nan=False, default=str) if as_json else text(document))
+    """Print the document as JSON, or what `text` makes of it; what the terminal's encoding lacks becomes a question mark."""
+    line = json.dumps(finite(document), allow_nan=False, default=str) if as_json else text(document)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(line.encode(encoding, errors="replace").decode(encoding), flush=True)
 
 
 def finite(value: Any) -> Any:

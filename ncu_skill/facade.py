@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,19 @@ def groups(report: Report, pattern: str | None = None) -> list[Group]:
         key = (name, kernel.grid, kernel.block)
         found.setdefault(key, Group(*key)).launches.append((kernel.duration_ns or 0.0, kernel.launch))
     if not found:
-        names = sorted({kernel.name for kernel in report})
+        names = _nearest_first(pattern or "", {kernel.name for kernel in report})
         raise NotFound(f"no kernel of the report matches {pattern!r}; it holds: {', '.join(names[:5])}", names)
     return sorted(found.values(), key=lambda group: -group.total_ns)
+
+
+def _nearest_first(pattern: str, names: Iterable[str]) -> list[str]:
+    """Names of kernels, those most like `pattern` first; parameters do not count."""
+    from difflib import SequenceMatcher
+
+    def likeness(name: str) -> float:
+        return SequenceMatcher(None, pattern[:200].lower(), name.split("(", 1)[0][-200:].lower()).ratio()
+
+    return sorted(names, key=lambda name: (-likeness(name), name))
 
 
 def _pattern(pattern: str | None) -> re.Pattern[str] | None:

@@ -15,6 +15,7 @@ NEIGHBOURS = 64  # instructions to look back for the user's line of library code
 SAME_LINE = 0.25  # of the waiting share that a line's own loads have to make up to be named instead
 SECOND = 0.6  # of the first location's share: below it, the other line of an inlined helper is the better second location
 MIN_SHARE = 0.005
+PREDICATED = 0.1  # of the lanes: fewer idle ones are no divergence of branches
 HELPERS = frozenset({"async-copy", "tma-load", "tma-store", "async-wait", "mbarrier"})
 WRAPPED = HELPERS | {"tensor", "tensor-legacy", "atomic-global", "atomic-shared", "mufu", "fp64"}
 Weights = dict[tuple[int, str], float]
@@ -100,7 +101,12 @@ def _divergent(kernel: Kernel) -> Weights:
     weights: Weights = {(pc, "producer"): count / total for pc, count in parted.items()}
     executed, lanes = kernel.per_pc("inst_executed"), kernel.per_pc("thread_inst_executed")
     idle = {pc: 32 * count - lanes.get(pc, 32 * count) for pc, count in executed.items()}
-    wasted = sum(idle.values()) or 1.0
+    wasted = sum(idle.values())
+    if wasted < PREDICATED * 32 * sum(executed.values()):  # no lane is away from its warp: the branches became predicates
+        lanes = kernel.per_pc("thread_inst_executed_true")
+        idle = {pc: 32 * count - lanes.get(pc, 32 * count) for pc, count in executed.items()}
+        wasted = sum(idle.values())
+    wasted = wasted or 1.0
     for pc, count in idle.items():
         if count > 0:
             weights[pc, "consumer"] = count / wasted

@@ -34,15 +34,15 @@ class Samples:
 
     @cached_property
     def by_stall(self) -> dict[str, dict[int, float]]:
-        """{stall reason: {PC: samples}}; `selected` is included, it is an issue."""
+        """{stall reason: {PC: samples}} of the PCs that have any; `selected` is included, it is an issue."""
         found: dict[str, dict[int, float]] = {}
         for name in self._kernel.metric_names:
             if name.startswith(PREFIX) and not name.endswith("_not_issued") and "." not in name:
                 reason = name[len(PREFIX) :]
                 if self._kernel.number(name) == 0:  # the sum: no need to read thousands of zeros
                     continue
-                values = self._kernel.per_pc(name)
-                if any(values.values()):
+                values = {pc: count for pc, count in self._kernel.per_pc(name).items() if count}
+                if values:
                     found[RENAMED.get(reason, reason)] = values
         return found
 
@@ -73,7 +73,7 @@ class Samples:
                 sums[pc] += count
                 if count > best.get(pc, (0.0, ""))[0]:
                     best[pc] = (count, reason)
-        rows = [Hot(pc, count, count / self.total, best[pc][1], best[pc][0]) for pc, count in sums.items() if count]
+        rows = [Hot(pc, count, count / self.total, best[pc][1], best[pc][0]) for pc, count in sums.items()]
         return sorted(rows, key=lambda row: (-row.samples, row.pc))
 
     def hottest(self, stall: str, limit: int = 8) -> list[tuple[int, float]]:

@@ -15,13 +15,16 @@ SELF_STALLS = frozenset({
     "lg_throttle", "mio_throttle", "tex_throttle", "math_pipe_throttle", "wait", "no_instruction", "imc_miss", "dispatch_stall",
     "selected", "not_selected", "branch_resolving", "sleeping", "misc", "drain", "membar",
 })  # fmt: skip
-LONG = frozenset({"load-global", "load-local", "atomic-global", "tensor-memory"})
+LONG = frozenset({"load-global", "load-local", "load-texture", "atomic-global", "tensor-memory"})
 SHORT = frozenset({"load-shared", "mufu", "convert", "shuffle", "atomic-shared", "load-constant", "store-shared"})
 SHORT_LOADS = frozenset({"load-shared"})
 RZ = 255
 PT, PREDICATES = 7, 1000  # predicate n is register 1000 + n in the search for what an address depends on
 MAX_CHAIN = 4
 ASYNC = frozenset({"async-copy", "tma-load"})
+_SLOTS = tuple(f"slot {slot}" for slot in range(8))
+_INDEXED = frozenset({"BRX", "BRXU"})
+_WRITES_NOTHING = ("store", "branch", "barrier", "exit")
 
 
 class Flow:
@@ -36,6 +39,10 @@ class Flow:
         for position, instruction in enumerate(code):
             if instruction.target in self.index and instruction.kind == "branch":
                 self._jumps[self.index[instruction.target]].append(position)
+        indexed = [position for position, instruction in enumerate(code) if instruction.opcode in _INDEXED]
+        for position in range(1, len(code)) if indexed else ():  # code that nobody else leads to is a case of a switch
+            if position not in self._jumps and self._ends(code[position - 1]):
+                self._jumps[position] = indexed
 
     def before(self, position: int) -> Iterable[int]:
         if position and not self._ends(self.code[position - 1]):
@@ -174,8 +181,11 @@ class Flow:
             self._runs.append(start)
             for register in _written(instruction):
                 found[register].append(position)
-            for slot in {instruction.sets_barrier, instruction.frees_barrier} - {None}:
-                found[f"slot {slot}"].append(position)
+            sets, frees = instruction.sets_barrier, instruction.frees_barrier
+            if sets is not None:
+                found[_SLOTS[sets]].append(position)
+            if frees is not None and frees != sets:
+                found[_SLOTS[frees]].append(position)
             if instruction.kind == "barrier":
                 found["barrier"].append(position)
             elif instruction.kind in ASYNC:
@@ -189,9 +199,11 @@ def _predicates(instruction: Instruction) -> tuple[int, ...]:
 
 
 def _written(instruction: Instruction) -> tuple[int, ...]:
+    first = instruction.destination
     if instruction.sets_predicate != PT:
-        return (instruction.destination, PREDICATES + instruction.sets_predicate)
-    if instruction.kind.startswith(("store", "branch", "barrier", "exit")) or instruction.destination == RZ:
+        return (first, PREDICATES + instruction.sets_predicate)
+    if first == RZ or instruction.kind.startswith(_WRITES_NOTHING):
         return ()
-    words = max(1, instruction.width_bits // 32)
-    return tuple(range(instruction.destination, instruction.destination + words))
+    if instruction.width_bits <= 32:
+        return (first,)
+    return tuple(range(first, first + instruction.width_bits // 32))

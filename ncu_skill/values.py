@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 from ncu_skill import wire
 from ncu_skill.model import Value
 
 Pair = tuple[int, float] | None  # (PC, value); None where an instance is not a number at a PC
 _INSTANCE = 0x1A  # key of field 3, length-delimited
+_MANY_BYTES = 8192  # of instances, from which on it pays to compile a pattern for them
 _NEW = (0, -1.0)  # not an instance: marks one that was not met before
+
+
+class _Varints(dict[wire.Buffer, int]):
+    """{bytes of a number: the number}, filled as it is asked."""
+
+    def __missing__(self, coded: wire.Buffer) -> int:
+        self[coded] = number = wire.varint(coded, 0)[0]
+        return number
+
+
+class _Usual(dict[wire.Buffer, tuple[int, float]]):
+    """{instance of the usual layout, with its key and length: (PC, count)} for PCs of `size` bytes, filled as it is asked."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.pattern = _pattern(size)
+        self._pcs, self._counts = _Varints(), _Varints()
+
+    def __missing__(self, record: wire.Buffer) -> tuple[int, float]:
+        end = 5 + self.size
+        pair = self[record] = self._pcs[record[5:end]], float(self._counts[record[end + 3 :]])
+        return pair
 
 
 class Known:
@@ -16,6 +43,24 @@ class Known:
     def __init__(self) -> None:
         self.pairs: dict[wire.Buffer, Pair] = {}
         self.ids: dict[wire.Buffer, int] = {}
+        self._usual: dict[int, _Usual] = {}
+
+    def usual(self, size: int) -> _Usual:
+        """Instances of the usual layout with PCs of `size` bytes."""
+        if size not in self._usual:
+            self._usual[size] = _Usual(size)
+        return self._usual[size]
+
+
+@cache
+def _pattern(size: int) -> re.Pattern[bytes]:
+    """An instance with a PC of `size` bytes and a count of one to five: every length that it declares is the true one."""
+    pc = rb"\x0a%s\x28[\x80-\xff]{%d}[\x00-\x7f]\x12" % (re.escape(bytes([size + 1])), size - 1)
+    layouts = []
+    for count in range(1, 6):
+        whole, held = (re.escape(bytes([length])) for length in (size + 6 + count, count + 1))
+        layouts.append(whole + pc + held + rb"[\x20\x28][\x80-\xff]{%d}[\x00-\x7f]" % (count - 1))
+    return re.compile(rb"\x1a(?:" + b"|".join(layouts) + rb")")
 
 
 def value(data: wire.Buffer, start: int, end: int) -> Value:
@@ -91,6 +136,13 @@ def per_pc(data: wire.Buffer, start: int, end: int, known: Known) -> dict[int, f
             if data[at] != _INSTANCE:
                 return _per_pc(data, start, end)
             break
+    if end - at >= _MANY_BYTES and data[at + 2] == 0x0A and 2 <= data[at + 3] <= 10:
+        usual = known.usual(data[at + 3] - 1)
+        records = usual.pattern.findall(data, at, end)
+        run = b"".join(records)
+        if data[at : at + len(run)] == run:  # without a gap
+            found = dict(map(usual.__getitem__, records))
+            at += len(run)
     while at + 2 <= end and data[at] == _INSTANCE and data[at + 1] < 0x80:
         stop = at + 2 + data[at + 1]
         if stop > end:

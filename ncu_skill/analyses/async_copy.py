@@ -15,7 +15,10 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     """Adds uses_async and async_wait (part of samples that wait for a copy to land)."""
     used = facts.number("mix_async_copy") + facts.number("mix_tma")
     facts.add("uses_async", float(used > 0), "", "executed LDGSTS, UTMALDG, UBLKCP")
-    if not used or not samples.total:
+    if used and not samples.code:
+        part = used / (used + facts.number("mix_load_global"))
+        facts.add("async_wait", part * facts.number("stall_long_scoreboard"), "of warp time", "long scoreboard x part of the copies")
+    if not used or not samples.total or not samples.code:
         return
     waiting = sum(share for stall in WAITS for pc, share in samples.hottest(stall, limit=16) if _waits_for_copy(samples, pc, stall))
     facts.add("async_wait", waiting, "of samples", "samples at the wait for asynchronous copies")

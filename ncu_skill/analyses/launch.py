@@ -14,7 +14,18 @@ _PREPARATION = (
     "distribution_elementwise", "distribution_nullary", "fillfunctor", "random_from_to", "normal_kernel", "curand", "philox",
     "gen_sequenced", "arange", "elementwise_kernel_with_index", "generate_seed",
 )  # fmt: skip
-_WORDS = r"(?:^|\W)(?:init|fill|memset|initialize)(?:_(?:data|inputs?|arrays?|buffers?|random))?(?:_kernel)?\("
+# Hand-written ones: the name is nothing but a verb of these and words for data.
+_VERBS = frozenset({
+    "init", "initialize", "initialise", "initialization", "fill", "memset", "set", "setup", "populate", "randomize", "randomise",
+    "generate", "gen", "warmup", "rand", "random", "zero",
+})  # fmt: skip
+_NOUNS = frozenset({
+    "data", "input", "inputs", "array", "arrays", "buffer", "buffers", "matrix", "matrices", "vector", "vectors", "tensor",
+    "tensors", "value", "values", "memory", "mem", "rng", "state", "states", "curand", "seed", "seeds", "uniform", "normal",
+    "const", "constant", "ones", "zeros", "to", "with", "up", "warm", "float", "floats", "double", "half", "int", "ints", "f", "i",
+    "u", "bf", "a", "b", "c", "x", "y", "gpu", "device", "cuda",
+})  # fmt: skip
+_VAGUE = frozenset({"set", "gen", "generate", "zero"})  # alone they say too little
 
 
 def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
@@ -29,9 +40,15 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     threads = facts.get("block_threads")
     if threads:
         facts.add("lanes_in_block", threads / (math.ceil(threads / 32) * 32), "of lanes", "launch__block_size")
-    facts.add("prepares_data", float(_prepares(kernel.name or kernel.function)), "", "kernel name")
+    facts.add("prepares_data", float(prepares(kernel.name or kernel.function)), "", "kernel name")
 
 
-def _prepares(name: str) -> bool:
-    low = name.lower()
-    return any(word in low for word in _PREPARATION) or re.search(_WORDS, low) is not None
+def prepares(name: str) -> bool:
+    """Whether a kernel only makes data, by the name that a library or its author gave it."""
+    if any(word in name.lower() for word in _PREPARATION):
+        return True
+    base = re.split(r"[<(]", name.removeprefix("void "), maxsplit=1)[0].strip().rpartition("::")[2]
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", base) if not word.isdigit()]
+    words = [word for word in words if word not in {"kernel", "k"}]
+    verbs = _VERBS.intersection(words) - (_VAGUE if len(words) == 1 else frozenset())
+    return (bool(verbs) or words == ["warm", "up"]) and _VERBS.union(_NOUNS).issuperset(words)

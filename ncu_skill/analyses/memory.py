@@ -6,12 +6,14 @@ from ncu_skill.facts import Facts
 from ncu_skill.report import Kernel
 from ncu_skill.samples import Samples
 
-SECTOR_BYTES = 32
+SECTOR_BYTES, LANES = 32, 32
+WIDTHS = {"U8": 8, "S8": 8, "U16": 16, "S16": 16, "64": 64, "128": 128}
 
 
 def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     _global_excess(kernel, facts)
     _widths(kernel, facts, samples)
+    _excess_by_requests(facts)
     _shared(kernel, facts)
     _local(facts)
     needed = sum(kernel.per_pc("memory_l2_theoretical_sectors_global_ideal").values()) * SECTOR_BYTES
@@ -50,6 +52,16 @@ def _global_excess(kernel: Kernel, facts: Facts) -> None:
             facts.add(f"sectors_per_{kind}", sectors / requests, "sector/request", f"global {kind} sectors / requests")
 
 
+def _excess_by_requests(facts: Facts) -> None:
+    """excess_sectors without per-PC counts: sectors per request against what the average access width needs."""
+    bits = facts.get("access_bits")
+    sectors = facts.number("global_load_sectors") + facts.number("global_store_sectors")
+    requests = facts.number("global_load_requests") + facts.number("global_store_requests")
+    if "excess_sectors" not in facts and bits and sectors and requests:
+        needed = requests * max(1.0, bits * LANES / 8 / SECTOR_BYTES)
+        facts.add("excess_sectors", max(0.0, 1 - needed / sectors), "of sectors", "1 - requests x access width / sectors")
+
+
 def _widths(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     """Executed global accesses by width of one thread's access."""
     executed = kernel.per_pc("inst_executed")
@@ -62,11 +74,12 @@ def _widths(kernel: Kernel, facts: Facts, samples: Samples) -> None:
             scalar += executed[pc] * (instruction.width_bits <= 32)
     if not samples.code:
         sizes = {pc: bits for pc, bits in kernel.per_pc("memory_access_size_type").items() if bits}
-        for pc, bits in sizes.items():
-            total += executed.get(pc, 0)
-            weighted += executed.get(pc, 0) * bits
-            narrow += executed.get(pc, 0) * (bits <= 16)
-            scalar += executed.get(pc, 0) * (bits <= 32)
+        counts = [(executed.get(pc, 0.0), bits) for pc, bits in sizes.items()] or _by_opcode(kernel)
+        for count, bits in counts:
+            total += count
+            weighted += count * bits
+            narrow += count * (bits <= 16)
+            scalar += count * (bits <= 32)
     if total:
         facts.add("access_bits", weighted / total, "bit/thread", "access width of executed global loads and stores")
         facts.add("narrow_share", narrow / total, "of global accesses", "executed global accesses of 8 or 16 bits")
@@ -74,6 +87,18 @@ def _widths(kernel: Kernel, facts: Facts, samples: Samples) -> None:
         instructions = facts.get("instructions")
         if instructions:
             facts.add("access_share", total / instructions, "of instructions", "executed global loads and stores / instructions")
+
+
+def _by_opcode(kernel: Kernel) -> list[tuple[float, float]]:
+    """(executions, bits) of global accesses by the modifiers of their opcodes, for reports without per-PC counts."""
+    counts, names = kernel.instances("sass__inst_executed_per_opcode_with_modifier_all")
+    found = []
+    for count, name in zip(counts, names, strict=True):
+        opcode, *modifiers = str(name).split(".")
+        if opcode in {"LDG", "STG"} and not isinstance(count, str):
+            bits = next((WIDTHS[word] for word in modifiers if word in WIDTHS), 32)
+            found.append((float(count), float(bits)))
+    return found
 
 
 def _shared(kernel: Kernel, facts: Facts) -> None:

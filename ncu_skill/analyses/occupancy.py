@@ -7,15 +7,20 @@ from ncu_skill.report import Kernel
 from ncu_skill.samples import Samples
 
 LIMITS = ("registers", "shared", "warps", "blocks")
+FEW_WAVES, FEW_PCT, ROOM_PCT = 0.3, 30.0, 45.0  # a grid below both leaves warp slots empty that the kernel could use
 
 
 def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
-    """Adds limited_by_<what> (1 where it is the lowest limit), occupancy_gain (times more warps without it) and occupancy_gap_pct."""
+    """Adds limited_by_<what> (1 where it is the lowest limit), occupancy_room, occupancy_gap_pct, block_size_room and few_warps."""
     limits = {name: facts.get(f"limit_{name}") for name in LIMITS}
     known = {name: value for name, value in limits.items() if value is not None}
     theoretical, achieved = facts.get("occupancy_theoretical_pct"), facts.get("occupancy_achieved_pct")
     if theoretical is not None and achieved is not None:
         facts.add("occupancy_gap_pct", max(0.0, theoretical - achieved), "points", "theoretical - achieved occupancy")
+    waves = facts.get("waves")
+    if waves is not None and theoretical is not None and achieved is not None:
+        few = waves < FEW_WAVES and achieved < FEW_PCT and theoretical >= ROOM_PCT
+        facts.add("few_warps", float(few), "", "the grid is under a third of a wave and keeps the SMs below 30 % of their warps")
     _block_size_room(kernel, facts)
     if len(known) < len(LIMITS):
         return

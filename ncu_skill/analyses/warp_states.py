@@ -14,7 +14,7 @@ _NAME = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
 
 
 def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
-    """Adds stall_<state> (part of warp time, 0 to 1) from the counters, else from the samples; and lane_waste."""
+    """Adds stall_<state> (part of warp time, 0 to 1) from the counters, else from the samples; lane_waste and predicated_waste."""
     ratios = {state: kernel.number(_NAME.format(state)) for state in STATES}
     known = {state: value for state, value in ratios.items() if value is not None}
     total = sum(known.values())
@@ -28,6 +28,9 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     lanes = facts.get("lanes")
     if lanes is not None:
         facts.add("lane_waste", 1 - lanes / 32, "of lanes", "1 - smsp__thread_inst_executed_per_inst_executed / 32")
+    on = facts.get("lanes_predicated")
+    if on is not None:
+        facts.add("predicated_waste", 1 - on / 32, "of lanes", "1 - smsp__thread_inst_executed_pred_on_per_inst_executed / 32")
     waits = (
         "long_scoreboard",
         "short_scoreboard",

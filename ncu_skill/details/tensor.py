@@ -41,6 +41,9 @@ def table(kernel: Kernel, facts: Facts, samples: Samples) -> dict[str, Any]:
 
 
 def _row(kernel: Kernel, what: str, name: str) -> dict[str, Any]:
+    other = name.replace("sm__sass_", "smsp__sass_")  # reports hold the count of the SMs or that of their sub-partitions; the sum is one
+    if name not in kernel and other in kernel:
+        name = other
     if name in kernel:
         value = kernel.number(name)
         return {"what": what, "metric": name, "state": "zero" if value == 0 else "collected", "value": value}

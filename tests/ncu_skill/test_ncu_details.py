@@ -80,7 +80,8 @@ def test_a_roofline_names_the_precision_that_ran_and_its_dense_peak(tables: Tabl
     assert half["state"] == "executed"
     assert 0 < half["peak_pct"] < 50
     assert 0.8e15 < half["peak_ops_per_second"] < 1.2e15
-    assert rows["FP4", "tensor cores"]["state"] == "not-on-this-chip"
+    assert {rows[precision, "tensor cores"]["state"] for precision in ("FP4", "INT4")} == {"not-on-this-chip"}
+    assert rows["INT8", "tensor cores"]["state"] == "zero"
     assert rows["BF16", "tensor cores"]["state"] == "zero"
     assert {row["precision"] for row in tables("sgemm")["roofline"] if row["state"] == "executed"} == {"FP32"}
     assert {row["precision"] for row in tables("lennard")["roofline"] if row["state"] == "executed"} >= {"FP64"}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ncu_skill import data, diagnose, expressions, hotspots, metrics, open_report, summary
+from ncu_skill import analyses, data, diagnose, expressions, hotspots, metrics, open_report, summary
 from ncu_skill.cli import cli
+from ncu_skill.diagnosis import diagnose as diagnose_kernel
 from ncu_skill.diagnosis import playbook
 from ncu_skill.facts import ask
 from ncu_skill.samples import Samples
@@ -117,3 +118,25 @@ def test_a_report_with_few_sections_is_diagnosed_and_says_what_is_missing(shared
 def test_damaged_pcs_have_no_producers(shared: Path) -> None:
     samples = Samples(open_report(shared / "tail.ncu-rep").kernel(0))
     assert samples.producers(12345, "long_scoreboard") == []
+
+
+def test_a_grid_that_gives_each_sm_few_warps_is_named_where_arithmetic_latency_shows(first_set: Path) -> None:
+    names = (first_set / "cases.txt").read_text(encoding="utf-8").split()
+    kernel = open_report(first_set / "cuda.ncu-rep").kernel(names.index("onewarp_fixed"))
+    facts, samples = analyses.run(kernel)
+    assert facts.number("coverage_pct") == 100
+    assert facts.number("waves") < 0.3
+    assert diagnose_kernel(kernel, facts, samples)[0].id == "small-grid"
+    facts.add("few_warps", 0.0, "", "a grid of more blocks")
+    assert "small-grid" not in {finding.id for finding in diagnose_kernel(kernel, facts, samples)}
+
+
+@pytest.mark.parametrize(("waste", "first"), [(0.1, "fma-bound"), (0.3, "fma-bound"), (0.5, "thread-divergence")])
+def test_branches_that_became_predicates_are_divergence_too(first_set: Path, waste: float, first: str) -> None:
+    """A stand-in: the facts of a busy kernel, with its lanes switched off by predicates."""
+    names = (first_set / "cases.txt").read_text(encoding="utf-8").split()
+    kernel = open_report(first_set / "cuda.ncu-rep").kernel(names.index("fma"))
+    facts, samples = analyses.run(kernel)
+    assert facts.number("predicated_waste") < 0.1
+    facts.add("predicated_waste", waste, "of lanes", "stand-in")
+    assert diagnose_kernel(kernel, facts, samples)[0].id == first

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import struct
 import tracemalloc
 from pathlib import Path
 
-from ncu_skill import container, open_report, summary, wire
+from ncu_skill import container, diagnose, open_report, summary, wire
 
 LAUNCHES = 10_000
 KEPT_METRICS = 40
@@ -52,3 +53,23 @@ def test_ten_thousand_launches_are_grouped_in_bounded_memory(report_file: Path, 
     tracemalloc.stop()
     assert document["groups"][0]["launches"] == LAUNCHES
     assert peak < 64 << 20
+
+
+def test_launches_of_several_reports_merged_into_one_read_as_in_their_own(first_set: Path, pair_set: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("ncu_merge", Path(__file__).parents[2] / "benchmarks" / "ncu" / "merge.py")
+    assert spec is not None
+    assert spec.loader is not None
+    merge = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(merge)
+    launches = [(first_set / "cuda.ncu-rep", 9), (pair_set / "second.ncu-rep", 34), (first_set / "python.ncu-rep", 4)]
+    merged = open_report(merge.merge(launches, tmp_path / "merged.ncu-rep"))
+    assert len(merged) == len(launches)
+    for number, (path, launch) in enumerate(launches):
+        ours, original = merged.kernel(number), open_report(path).kernel(launch)
+        assert ours.metric_names == original.metric_names
+        assert [repr(ours.value(name)) for name in ours.metric_names] == [repr(original.value(name)) for name in original.metric_names]
+        assert ours.instructions == original.instructions
+        assert ours.lines == original.lines
+        found, wanted = diagnose(merged, launch=number)["kernels"][0], diagnose(path, launch=launch)["kernels"][0]
+        assert found["findings"] == wanted["findings"]
+    assert merged.kernel(2).units["gpu__time_duration.sum"] == "ns"  # NVIDIA's reader opens it, too

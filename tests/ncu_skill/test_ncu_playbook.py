@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ncu_skill import analyses, expressions, grammar, names, open_report
+from ncu_skill.analyses.launch import prepares
 from ncu_skill.diagnosis import playbook
 from ncu_skill.errors import NcuSkillError
 from ncu_skill.facts import Facts, ask, catalog
@@ -91,6 +92,11 @@ def test_no_name_of_a_real_sm_90_report_is_said_not_to_exist_there(pair_set: Pat
         ("pmsampling:dramc__read_throughput.avg.pct_of_peak_sustained_elapsed", "sm_100", False),
         ("lts__t_sectors_srcunit_tex_aperture_peer.sum", "sm_103", False),
         ("gpu__time_duration.sum", "sm_120", True),
+        ("sm__ops_path_tensor_src_int4.sum.per_second", "sm_89", True),
+        ("sm__ops_path_tensor_src_int4.sum.per_second", "sm_90", False),
+        ("smsp__sass_inst_executed_op_utcmma.sum", "sm_100", True),
+        ("smsp__sass_inst_executed_op_tmem_ldt.sum", "sm_90", False),
+        ("gr__workids_requested.sum", "sm_120", True),
         ("nothing__of.the.kind", "sm_90", None),
         ("gpu__time_duration.sum", "sm_35", None),
     ],
@@ -111,3 +117,27 @@ def test_zero_not_collected_and_not_on_this_chip_are_three_answers(pair_set: Pat
     missing = ask(kernel, "launch__registers_per_thread")
     assert missing.state == "not-collected"
     assert re.search(r"--section LaunchStats", missing.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("init_kernel", True),
+        ("fill_random(float *, int)", True),
+        ("void ns::fill_kernel<float>(float *, float, int)", True),
+        ("InitMatrix(float *)", True),
+        ("setup_kernel(curandStateXORWOW *)", True),
+        ("fill_f32", True),
+        ("warm_up(float *)", True),
+        ("void at::native::<unnamed>::distribution_elementwise_grid_stride_kernel<float, (int)4>(long)", True),
+        ("softmax_init(float *)", False),
+        ("random_walk(int *)", False),
+        ("zero_copy(float *)", False),
+        ("generate_kernel", False),
+        ("initial_scan(int *)", False),
+        ("matrix_kernel", False),
+        ("", False),
+    ],
+)
+def test_a_name_that_is_a_verb_of_making_data_and_words_for_data_tells_a_preparation(name: str, expected: bool) -> None:
+    assert prepares(name) is expected

@@ -132,7 +132,7 @@ def test_names_from_a_report_cannot_move_the_cursor_or_break_a_line(documents: l
     assert max(len(line) for line in text.splitlines()) < 700
 
 
-def test_a_command_list_is_read_like_the_range_that_it_is_made_of(first_set: Path, tmp_path: Path) -> None:
+def test_a_stand_in_for_a_command_list_is_read_like_the_range_that_it_is_made_of(first_set: Path, tmp_path: Path) -> None:
     """No command list can be profiled here (it needs OptiX): the result of a real range, declared as a command list in the block header."""
     data = (first_set / "range.ncu-rep").read_bytes()
     block = next(block for block in container.blocks(data) if any(item.kind == "range" for item in block.items))

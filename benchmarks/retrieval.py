@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from kernelwiki import Wiki
-from kernelwiki.filters import Filters
-from kernelwiki.rank import Ranking, default_ranking
-from kernelwiki.search import Searcher
+from kernelwiki.indexing.filters import Filters
+from kernelwiki.searching.rank import Ranking, default_ranking
+from kernelwiki.searching.search import Searcher
 
 ROOT = Path(__file__).parent.parent
 EVAL = ROOT.parent / "shared" / "eval"

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernelwiki.home import find_places
-from kernelwiki.records import read_records, write_records
+from kernelwiki.reading.records import read_records, write_records
 
 ROOT = Path(__file__).parent.parent
 COLD_RUNS = 9

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from kernelwiki.home import Places
-from kernelwiki.indexes import index_files, stale_indexes
+from kernelwiki.page_lists import index_files, stale_indexes
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 

@@ -14,7 +14,7 @@ from ingest.evidence import Extractor, first_hunks, path_archs, title_archs
 from ingest.redact import cut, redact
 from ingest.select import Policy, Selection
 from kernelwiki.model import ChangedFile, Evidence, Hunk, Record
-from kernelwiki.vocabulary import Vocabulary
+from kernelwiki.reading.vocabulary import Vocabulary
 
 _IDENTIFIER = re.compile(r"(?<![\w/@#])(?:--)?([A-Za-z_]\w*(?:(?:::|\.|-)\w+)*)(?![\w@/])")
 _HUNK_CONTEXT = re.compile(r"^@@ [^@]+ @@ (.+)$", re.M)

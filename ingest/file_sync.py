@@ -11,7 +11,7 @@ from ingest.record_files import BAD_LINE, Tally, distinct_ids, import_files, par
 from ingest.select import Selection
 from ingest.session import Report, Session
 from kernelwiki.errors import CorpusUnreadable, NotFound
-from kernelwiki.records import write_records
+from kernelwiki.reading.records import write_records
 
 
 def sync_files(session: Session, files: Sequence[Path], dry_run: bool = False) -> Tally:

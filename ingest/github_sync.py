@@ -19,7 +19,7 @@ from ingest.recipes import recipe
 from ingest.record_files import REPOSITORY
 from ingest.session import Report, Session
 from ingest.state import GitHubState
-from kernelwiki.records import write_atomically
+from kernelwiki.reading.records import write_atomically
 
 
 def sync_all(

@@ -16,7 +16,7 @@ from ingest.evidence import default_extractor
 from ingest.select import default_policy
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.model import Record
-from kernelwiki.vocabulary import Vocabulary
+from kernelwiki.reading.vocabulary import Vocabulary
 
 _REQUIRED = ("repo", "number", "title", "url", "merged_at", "merge_sha")
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[_-]?[A-Za-z0-9]){0,99}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")

@@ -19,7 +19,7 @@ from ingest.state import LeftOut, RepoFolder, repo_folder
 from ingest.store import Changes, Store, open_store
 from kernelwiki.home import Places
 from kernelwiki.model import Record
-from kernelwiki.vocabulary import Vocabulary, read_terms
+from kernelwiki.reading.vocabulary import Vocabulary, read_terms
 
 _RULE_FILES = ("policy.yaml", "evidence.yaml", "recipes.yaml", "claims.yaml", "redact.yaml")
 MAX_REASONS = 1_000

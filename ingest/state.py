@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kernelwiki.records import compress, write_atomically
+from kernelwiki.reading.records import compress, write_atomically
 
 STATE_SCHEMA = 1
 _BROKEN = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error)

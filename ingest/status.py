@@ -13,7 +13,7 @@ from ingest.store import open_store
 from kernelwiki.errors import BadQuery, CorpusUnreadable, NotFound
 from kernelwiki.home import Places
 from kernelwiki.model import Record
-from kernelwiki.records import MANIFEST, read_manifest, read_record_file
+from kernelwiki.reading.records import MANIFEST, read_manifest, read_record_file
 
 _ID = re.compile(r"((?:[\w.-]+/)?[\w.-]+)#(\d{1,9})")
 

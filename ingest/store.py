@@ -21,7 +21,7 @@ from ingest.errors import StoreBusy
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.home import Places
 from kernelwiki.model import Record
-from kernelwiki.records import (
+from kernelwiki.reading.records import (
     MANIFEST,
     compress,
     dump_line,

@@ -53,12 +53,20 @@ def _print(as_json: bool, data: Callable[[], dict[str, Any]], text: Callable[[],
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("query")
+@click.argument("query", required=False)
 @click.option("--kind", type=click.Choice(["page", "pr", "any"]), default="any", show_default=True, help="Pages, pull requests or both.")
 @click.option("--repo", multiple=True, metavar="NAME", help="Only this repository (cutlass, vllm, …); may repeat.")
 @click.option("--arch", multiple=True, metavar="ARCH", help="Only with evidence for sm90, sm100, B200 …; may repeat.")
 @click.option("--tag", multiple=True, metavar="TERM", help="Only with this vocabulary term; repeat to require several.")
 @click.option("--since", default="", metavar="DATE", help="Merged on or after 2025-06-30 (or 2025-06, 2025).")
+@click.option("--uses", default="", metavar="NAME", help="Only pull requests that add a line with this code name (tcgen05.mma, tma_*).")
+@click.option(
+    "--sort",
+    type=click.Choice(["relevance", "oldest", "newest"]),
+    default="relevance",
+    show_default=True,
+    help="By merge: pull requests only, without weak matches.",
+)
 @click.option("--limit", type=click.IntRange(0, 5000), default=8, show_default=True)
 @click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--embedder", metavar="MODEL", help="A sentence-transformers model instead of the shipped one (extra: embed).")
@@ -70,11 +78,13 @@ def _print(as_json: bool, data: Callable[[], dict[str, Any]], text: Callable[[],
     help="Where nearest vectors come from; auto: the server of KWIKI_CHROMA_URL when it is set, else exact.",
 )
 @_json
-def search(query: str, as_json: bool, embedder: str | None, store: str, **filters: Any) -> None:
-    """Find pages and pull requests for QUERY: words, API names, a symptom, an id."""
+def search(query: str | None, as_json: bool, embedder: str | None, store: str, **filters: Any) -> None:
+    """Find pages and pull requests for QUERY: words, API names, a symptom, an id. With --uses, QUERY may be left out."""
+    if query is None and not filters["uses"]:
+        raise click.UsageError("Missing argument 'QUERY' (or give --uses NAME).")
     from kernelwiki.render import answer_json, answer_text
 
-    answer = _open(embedder, store).answer(query, **filters)
+    answer = _open(embedder, store).answer(query or "", **filters)
     for note in answer.notes:
         click.echo(f"note: {note}", err=True)
     _print(as_json, lambda: answer_json(answer), lambda: answer_text(answer))
@@ -147,7 +157,7 @@ def check(pages: tuple[str, ...], snippets: bool, upstream: str | None, as_json:
     from dataclasses import asdict
     from pathlib import Path
 
-    from kernelwiki.check import check_corpus, check_facts, check_pages, check_snippets
+    from kernelwiki.grounding.check import check_corpus, check_facts, check_pages, check_snippets
     from kernelwiki.home import find_places
 
     places = find_places()
@@ -192,7 +202,7 @@ def index() -> None:
 @_json
 def build(embedder: str, no_chroma: bool, force: bool, as_json: bool) -> None:
     """Build everything: lexical index, vectors, and the Chroma collection (embedded, or on the server of KWIKI_CHROMA_URL)."""
-    from kernelwiki.index_build import build_everything
+    from kernelwiki.indexing.manage import build_everything
     from kernelwiki.progress import StepBar
 
     with StepBar("Building the search index") as bar:
@@ -208,7 +218,7 @@ def build(embedder: str, no_chroma: bool, force: bool, as_json: bool) -> None:
 @_json
 def status(as_json: bool) -> None:
     """Say which indexes are there and whether the newest fits the corpus."""
-    from kernelwiki.index_build import index_status
+    from kernelwiki.indexing.manage import index_status
 
     data = index_status()
     _print(as_json, lambda: data, lambda: json.dumps(data, indent=1))

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kernelwiki.grounding.sources import finding_ids
 from kernelwiki.home import Places
 from kernelwiki.model import Page, Record, Term
-from kernelwiki.pages import read_pages
-from kernelwiki.records import read_manifest, read_records
-from kernelwiki.sources import finding_ids
-from kernelwiki.summaries import Summary, read_summaries
-from kernelwiki.vocabulary import read_terms
+from kernelwiki.reading.pages import read_pages
+from kernelwiki.reading.records import read_manifest, read_records
+from kernelwiki.reading.summaries import Summary, read_summaries
+from kernelwiki.reading.vocabulary import read_terms
 
 # Operators of the MLSys 2026 FlashInfer contest, as words that a contest page's id holds.
 CONTEST_OPERATORS = ("moe", "topk-indexer", "sparse-attention", "gdn-decode", "gdn-prefill")

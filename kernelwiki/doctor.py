@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kernelwiki.errors import KernelWikiError
 from kernelwiki.home import find_places
-from kernelwiki.index import complete_indexes, read_info, wanted_version
+from kernelwiki.indexing.index import complete_indexes, read_info, wanted_version
 
 OUR_NAMES = ("kernelwiki", "ingest", "ncu_skill", "kernel_lab", "mcp_server")
 DISTRIBUTION = "kernel-skills"
@@ -97,7 +97,7 @@ def _github_token(home: Path) -> Finding:
 
 
 def _chroma(url: str) -> Finding:
-    from kernelwiki.vectors import chroma_client
+    from kernelwiki.indexing.vectors import chroma_client
 
     try:
         chroma_client(None, url).heartbeat()

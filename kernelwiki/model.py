@@ -240,6 +240,7 @@ class Hit:
     repo: str | None = None
     number: int | None = None
     merged_at: str | None = None
+    reverted_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from kernelwiki.model import Answer, Hit, Locator, Page, Record, Source
-from kernelwiki.pages import without_citations
+from kernelwiki.reading.pages import without_citations
 
 if TYPE_CHECKING:
     from kernelwiki.trace import Link
@@ -59,13 +58,13 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
-    """One hit; `repo`, `number` and `merged_at` only for pull requests, `line` and `text` only where known."""
-    data = {key: value for key, value in asdict(hit).items() if value is not None}
+    """One hit; `repo`, `number` and `merged_at` only for pull requests, `reverted_by` only where it was, `line` and `text` where known."""
+    data = {key: value for key, value in vars(hit).items() if value is not None and (value or key != "reverted_by")}
     return data | {"evidence": [locator_json(item) for item in hit.evidence]}
 
 
 def locator_json(item: Locator) -> dict[str, Any]:
-    return {key: value for key, value in asdict(item).items() if value is not None}
+    return {key: value for key, value in vars(item).items() if value is not None}
 
 
 def answer_text(answer: Answer) -> str:
@@ -84,7 +83,8 @@ def answer_text(answer: Answer) -> str:
 def hit_text(hit: Hit) -> str:
     date = f" · {hit.merged_at[:10]}" if hit.merged_at else ""
     archs = f" · {' '.join(hit.archs)}" if hit.archs else ""
-    lines = [f"{hit.id} · {hit.match}{date}{archs}", f"  {clean(hit.title)}", f"  {clean(hit.snippet)}"]
+    undone = f" · reverted by {' '.join(hit.reverted_by)}" if hit.reverted_by else ""
+    lines = [f"{hit.id} · {hit.match}{date}{archs}{undone}", f"  {clean(hit.title)}", f"  {clean(hit.snippet)}"]
     lines += [f"  {clean(item.text or '')} {clean(item.url)}".rstrip() for item in hit.evidence[:2] if item.line]
     lines.append(f"  {clean(hit.url)}")
     return "\n".join(lines)
@@ -112,13 +112,14 @@ def source_text(source: Source) -> str:
     )
 
 
-def record_text(record: Record, sources: bool = False) -> str:
+def record_text(record: Record, sources: bool = False, reverted_by: Sequence[str] = ()) -> str:
     """A pull request's facts. Its title is quoted: it is a stranger's text."""
     lines = [
         f"{record.id} · merged {record.merged_at[:10]} · {record.merge_sha[:12]}",
         f'  title: "{clean(record.title)}"',
         f"  {record.url}",
     ]
+    lines += [f"  reverted by {' and '.join(reverted_by)}"] * bool(reverted_by)
     if record.summary:
         lines.append(f"  {record.summary}")
     lines.append(f"  changed {len(record.files)} files:")

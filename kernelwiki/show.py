@@ -7,8 +7,8 @@ from typing import Any
 
 from kernelwiki.errors import BadQuery, NotFound
 from kernelwiki.model import Page, Record
-from kernelwiki.records import record_to_json
-from kernelwiki.references import references
+from kernelwiki.reading.records import record_to_json
+from kernelwiki.reading.references import references
 from kernelwiki.render import clean, page_text, record_text
 from kernelwiki.wiki import Wiki
 
@@ -34,6 +34,7 @@ class RecordItem:
     """A pull request's record."""
 
     record: Record
+    reverted_by: tuple[str, ...] = ()
 
     def data(self) -> dict[str, Any]:
         data = record_to_json(self.record)
@@ -44,10 +45,11 @@ class RecordItem:
             for item in self.record.evidence
         ]
         data["archs"] = list(self.record.archs)
+        data["reverted_by"] = list(self.reverted_by)
         return data
 
     def text(self, sources: bool) -> str:
-        return record_text(self.record, sources)
+        return record_text(self.record, sources, self.reverted_by)
 
 
 def show_item(wiki: Wiki, wanted: str, section: str = "") -> PageItem | RecordItem:
@@ -62,7 +64,8 @@ def show_item(wiki: Wiki, wanted: str, section: str = "") -> PageItem | RecordIt
         return PageItem(page, slug)
     if section:
         raise BadQuery(f"--section {section}: only pages have sections, {wanted} is a pull request.")
-    return RecordItem(wiki.record(wanted))
+    record = wiki.record(wanted)
+    return RecordItem(record, wiki.reverted_by(record))
 
 
 def listing(wiki: Wiki, terms: bool = False, repo: str | None = None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from kernelwiki.coverage import coverage, coverage_text
 from kernelwiki.home import find_places
-from kernelwiki.records import MANIFEST, read_manifest
+from kernelwiki.reading.records import MANIFEST, read_manifest
 from kernelwiki.wiki import Wiki
 
 __all__ = ["coverage_report", "coverage_text", "stats"]

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kernelwiki.errors import BadQuery, IndexUnusable, NotFound
-from kernelwiki.filters import Filters
-from kernelwiki.hits import make_hit
 from kernelwiki.home import Places, find_places, temporary_home
-from kernelwiki.index import IndexInfo, Progress, ensure_index, read_info, wanted_version
+from kernelwiki.indexing.filters import Filters
+from kernelwiki.indexing.index import IndexInfo, Progress, ensure_index, read_info, wanted_version
 from kernelwiki.model import Answer, Hit, Page, Record, Term
-from kernelwiki.pages import read_page, with_documents
-from kernelwiki.references import references
-from kernelwiki.search import Searcher
+from kernelwiki.reading.pages import read_page, with_documents
+from kernelwiki.reading.references import references
+from kernelwiki.reading.reverts import reverted_by
+from kernelwiki.searching.hits import make_hit
+from kernelwiki.searching.search import Searcher
+from kernelwiki.searching.uses import SORTS, Sort
 
 CHECK_SECONDS = 1.0
 MAX_LIMIT = 5_000
@@ -81,11 +83,14 @@ class Wiki:
         arch: str | Sequence[str] = (),
         tag: str | Sequence[str] = (),
         since: str = "",
+        uses: str = "",
+        sort: Sort = "relevance",
         limit: int = 8,
         offset: int = 0,
     ) -> list[Hit]:
-        """Hits in order of relevance. See `answer` for totals, suggestions and notes."""
-        return list(self.answer(query, kind=kind, repo=repo, arch=arch, tag=tag, since=since, limit=limit, offset=offset).hits)
+        """Hits in order. See `answer` for what the arguments mean, and for totals, suggestions and notes."""
+        found = self.answer(query, kind=kind, repo=repo, arch=arch, tag=tag, since=since, uses=uses, sort=sort, limit=limit, offset=offset)
+        return list(found.hits)
 
     def answer(
         self,
@@ -96,28 +101,38 @@ class Wiki:
         arch: str | Sequence[str] = (),
         tag: str | Sequence[str] = (),
         since: str = "",
+        uses: str = "",
+        sort: Sort = "relevance",
         limit: int = 8,
         offset: int = 0,
     ) -> Answer:
         """A search with its total, the terms it was understood as, suggestions when nothing matched, and notes.
 
         `kind` is page, pr or any; `repo`, `arch` and `tag` take one value or several (any of the repositories and architectures, all
-        of the tags); `since` is a date. Raises BadQuery for a value that is not valid.
+        of the tags); `since` is a date; `uses` keeps pull requests with an added line that holds this code name (see `CodeName`), and
+        the query may then be empty. `sort` oldest or newest orders pull requests by their merge, without weak matches.
+        Raises BadQuery for a value that is not valid.
         """
+        if not isinstance(query, str):
+            raise TypeError(f"query must be text, not {type(query).__name__}")
         if kind not in ("any", "page", "pr"):
             raise BadQuery(f"--kind {kind}: valid are page, pr and any.")
         if limit < 0 or offset < 0 or limit > MAX_LIMIT:
             raise BadQuery(f"--limit {limit} --offset {offset}: limit must be 0 to {MAX_LIMIT}, offset at least 0.")
+        if sort not in SORTS:
+            raise BadQuery(f"--sort {sort}: valid are {', '.join(SORTS)}.")
         searcher = self._current()
-        filters = Filters(kind, _several(repo), _several(arch), _several(tag), since)
-        understood = searcher.understand(query)
-        ranked = searcher.rank(understood, filters, limit, offset)
+        filters = Filters(kind, _several(repo), _several(arch), _several(tag), since, uses)
+        understood = searcher.understand(query or uses)
+        ranked = searcher.rank(understood, filters, limit, offset, sort)
         hits = tuple(make_hit(searcher, understood, ranked, place) for place in range(len(ranked.rows)))
         notes = [self._note] if self._note else []
         if not understood.tokens:
             notes.append("the query has no words: type what you look for, for example `kwiki search tcgen05`")
+        if uses and not ranked.total:
+            notes.append(f"no pull request here has an added line named {uses!r}; `*` stands for anything: *{uses.strip('*')}*")
         return Answer(
-            query=query,
+            query=query or uses,
             total=ranked.total,
             hits=hits,
             terms=tuple(understood.terms),
@@ -127,7 +142,7 @@ class Wiki:
 
     def record(self, record_id: str) -> Record:
         """A pull request's record; raises NotFound with the nearest ids."""
-        from kernelwiki.records import record_from_json
+        from kernelwiki.reading.records import record_from_json
 
         searcher = self._current()
         reference = next(references(record_id), None)
@@ -135,6 +150,10 @@ class Wiki:
         if row is None:
             raise self.not_found(record_id)
         return record_from_json(searcher.document(row))
+
+    def reverted_by(self, record: Record) -> tuple[str, ...]:
+        """Ids of the pull requests that took `record` back; see `reading.reverts`."""
+        return reverted_by(record, self._current().reverts)
 
     def page(self, page_id: str) -> Page:
         """A page; raises NotFound with the nearest ids."""
@@ -162,7 +181,7 @@ class Wiki:
 
     def page_ids(self) -> list[str]:
         """Ids of all pages."""
-        from kernelwiki.pages import page_files, page_id
+        from kernelwiki.reading.pages import page_files, page_id
 
         return [page_id(path) for path in page_files(self.places.pages)]
 
@@ -172,7 +191,7 @@ class Wiki:
 
     def records(self) -> Iterator[Record]:
         """Every record of the index, shipped and own."""
-        from kernelwiki.records import record_from_json
+        from kernelwiki.reading.records import record_from_json
 
         searcher = self._current()
         for row in searcher.record_rows():

@@ -20,24 +20,36 @@ SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.p
 
 # (importer, what it must not import, files of the importer that may)
 FORBIDDEN = [
-    ("ingest", ("kernelwiki.search", "kernelwiki.wiki", "kernelwiki.index", "kernelwiki.index_build", "kernelwiki.cli", "ncu_skill"), ()),
+    (
+        "ingest",
+        (
+            "kernelwiki.searching",
+            "kernelwiki.wiki",
+            "kernelwiki.indexing.index",
+            "kernelwiki.indexing.manage",
+            "kernelwiki.cli",
+            "ncu_skill",
+        ),
+        (),
+    ),
     ("kernelwiki", ("ingest", "ncu_skill", "kernel_lab"), ("kernelwiki/cli.py",)),
     ("kernelwiki", ("ncu_skill",), ()),
     ("ncu_skill", ("kernelwiki", "ingest", "kernel_lab"), ()),
     *((package, ("mcp_server",), ()) for package in PACKAGES if package != "mcp_server"),
 ]
-# Within kernelwiki: readers know nothing of engines, engines nothing of the facade, the facade nothing of commands.
-# A module that is not listed counts as an engine.
+# Within kernelwiki, folders and modules from the bottom to the top: readers know nothing of engines, engines nothing of the facade,
+# the facade nothing of commands.
 LAYERS = [
-    ("model", "errors", "tokens", "progress"),
-    ("home", "sheets", "summaries", "pages", "records", "questions", "vocabulary", "own_text"),
-    ("embed", "columns", "lexical", "vectors", "rank", "documents"),
-    ("filters", "index", "search", "hits", "index_build", "check"),
-    ("wiki",),
-    ("trace", "stats", "show", "render", "doctor"),
+    ("model", "errors", "tokens", "progress", "home"),
+    ("reading",),
+    ("indexing", "grounding"),
+    ("searching",),
+    ("wiki", "skill"),
+    ("trace", "coverage", "page_lists", "stats", "doctor"),
+    ("render",),
+    ("show",),
     ("cli",),
 ]
-ENGINES = 3
 
 
 def imports(source: str, package: str = "") -> Iterator[tuple[int, str]]:
@@ -75,13 +87,26 @@ def test_imports_run_downwards_only(package: str, forbidden: tuple[str, ...], al
 
 def test_a_module_of_kernelwiki_imports_only_from_its_layer_or_below() -> None:
     level = {name: number for number, names in enumerate(LAYERS) for name in names}
-    assert all((ROOT / "kernelwiki" / f"{name}.py").is_file() for name in level)
+    files = [path for path in sorted((ROOT / "kernelwiki").rglob("*.py")) if path != ROOT / "kernelwiki" / "__init__.py"]
+    place = {path: path.relative_to(ROOT / "kernelwiki").parts[0].removesuffix(".py") for path in files}
+    assert set(place.values()) == set(level)
     wrong = [
-        f"{path.stem}:{line} imports {module}"
-        for path in sorted((ROOT / "kernelwiki").glob("*.py"))
-        if path.stem != "__init__"
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in files
         for line, module in _of(path)
-        if module.startswith("kernelwiki.") and level.get(module.split(".")[1], ENGINES) > level.get(path.stem, ENGINES)
+        if module.startswith("kernelwiki.") and module.split(".")[1] in level and level[module.split(".")[1]] > level[place[path]]
+    ]
+    assert wrong == []
+
+
+def test_indexing_and_grounding_know_nothing_of_each_other() -> None:
+    pairs = [("indexing", "kernelwiki.grounding"), ("grounding", "kernelwiki.indexing")]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for folder, other in pairs
+        for path in sorted((ROOT / "kernelwiki" / folder).glob("*.py"))
+        for line, module in _of(path)
+        if _is_below(module, other)
     ]
     assert wrong == []
 
@@ -133,7 +158,7 @@ def test_only_the_embedder_catches_every_exception() -> None:
     ]
     assert all(_always_raises_again(node) for _, node in broad), [(name, node.lineno) for name, node in broad]
     named_exception = [name for name, node in broad if not (isinstance(node.type, ast.Name) and node.type.id == "BaseException")]
-    assert set(named_exception) <= {"kernelwiki/embed.py"}
+    assert set(named_exception) <= {"kernelwiki/indexing/embed.py"}
 
 
 @pytest.mark.parametrize("command", [("--help",), ("--version",), ("search", "--help"), ("ingest", "--help")], ids=" ".join)

@@ -11,14 +11,14 @@ import time
 
 import numpy as np
 
-from kernelwiki.documents import document_texts, record_document, section_document, term_texts
-from kernelwiki.embed import OnnxEmbedder, VectorCache, embed_cached, text_key
 from kernelwiki.home import find_places
-from kernelwiki.pages import read_pages
-from kernelwiki.questions import read_questions
-from kernelwiki.records import read_records
-from kernelwiki.summaries import read_summaries, with_summary
-from kernelwiki.vocabulary import Vocabulary, read_terms
+from kernelwiki.indexing.documents import document_texts, record_document, section_document, term_texts
+from kernelwiki.indexing.embed import OnnxEmbedder, VectorCache, embed_cached, text_key
+from kernelwiki.reading.pages import read_pages
+from kernelwiki.reading.questions import read_questions
+from kernelwiki.reading.records import read_records
+from kernelwiki.reading.summaries import read_summaries, with_summary
+from kernelwiki.reading.vocabulary import Vocabulary, read_terms
 
 
 def main() -> None:

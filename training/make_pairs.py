@@ -16,12 +16,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kernelwiki.documents import record_embedding_text, record_terms
 from kernelwiki.home import corpus_folder
+from kernelwiki.indexing.documents import record_embedding_text, record_terms
 from kernelwiki.model import Record
-from kernelwiki.questions import read_questions
-from kernelwiki.records import read_records
-from kernelwiki.vocabulary import Vocabulary, read_terms
+from kernelwiki.reading.questions import read_questions
+from kernelwiki.reading.records import read_records
+from kernelwiki.reading.vocabulary import Vocabulary, read_terms
 
 SEED = 7
 PER_TERM = 60

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kernelwiki.home import corpus_folder
 from kernelwiki.model import Record
-from kernelwiki.records import compress, read_records, write_atomically
+from kernelwiki.reading.records import compress, read_records, write_atomically
 from kernelwiki.tokens import tokenize
 
 

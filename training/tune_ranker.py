@@ -20,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelwiki.home import find_places
-from kernelwiki.index import ensure_index
-from kernelwiki.rank import weighted
-from kernelwiki.search import Query, Searcher
-from kernelwiki.vectors import similarities
+from kernelwiki.indexing.index import ensure_index
+from kernelwiki.indexing.vectors import similarities
+from kernelwiki.searching.query import Query
+from kernelwiki.searching.rank import weighted
+from kernelwiki.searching.search import Searcher
 
 PLAIN = ("title", "path", "names", "text", "coverage", "dense", "terms")
 EXTRA = ("questions", "asked", "soft_terms")
@@ -209,10 +210,11 @@ def main() -> None:
         "strong": 0.5,
         "fair": 0.25,
         "page_bonus": 0.5,
+        "page_asked": 2.0,  # by hand: of 46 plain questions the right page was first 31 times without, 33 with it, and 39, 42 among three
     }
     print(json.dumps(ranking))
     if arguments.write:
-        target = Path(__file__).parent.parent / "kernelwiki" / "ranking.json"
+        target = Path(__file__).parent.parent / "kernelwiki" / "searching" / "ranking.json"
         target.write_text(json.dumps(ranking, indent=1) + "\n", encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from ingest_parts import SHARED, Run, write_lines
 from ingest.record_files import Tally, import_files
 from kernelwiki.home import corpus_folder
 from kernelwiki.model import Record
-from kernelwiki.vocabulary import Vocabulary, read_terms
+from kernelwiki.reading.vocabulary import Vocabulary, read_terms
 
 START = "from kernelwiki.cli import main; main()"
 

@@ -225,9 +225,9 @@ def test_an_architecture_in_a_code_comment_is_no_evidence(line: str) -> None:
     ids=["one word", "humps", "schedulers", "globals", "templates", "shapes"],
 )
 def test_a_ten_megabyte_line_is_passed_over_in_time(line: str, path: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     found = default_extractor().extract(diff([line, "wgmma.fence; after_the_monster"], path))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 40  # seconds of CPU: linear takes 1, quadratic hours
     assert [(item.name, item.line) for item in found if item.kind == "symbol"] == [("after_the_monster", 2)]
 
 
@@ -237,9 +237,9 @@ def test_a_ten_megabyte_line_is_passed_over_in_time(line: str, path: str) -> Non
 def test_the_longest_line_that_is_read_is_read_in_time(unit: str) -> None:
     longest = default_extractor().longest_line
     line = (unit * longest)[: longest - 1] + "é"
-    started = time.monotonic()
+    started = time.process_time()
     default_extractor().extract(diff([line] * 20, "k.cu") + diff([line] * 20, "k.py"))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 20  # seconds of CPU: linear takes a tenth of one
 
 
 def test_a_line_over_the_limit_is_passed_over_and_one_at_it_is_read() -> None:

@@ -18,7 +18,7 @@ from ingest.recipes import recipe
 from ingest.session import Report, Session
 from kernelwiki.home import Places, corpus_folder
 from kernelwiki.model import Record
-from kernelwiki.records import read_records
+from kernelwiki.reading.records import read_records
 
 REPO = "acme/fastkernels"
 

@@ -19,7 +19,7 @@ from ingest.session import Report, Session
 from ingest.waits import Waiter
 from kernelwiki.home import Places, corpus_folder
 from kernelwiki.model import Record
-from kernelwiki.records import read_records
+from kernelwiki.reading.records import read_records
 
 REPO = "acme/fastkernels"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ingest_parts import PATCH, Run, pull_request, write_lines
 
-from kernelwiki.records import read_records
+from kernelwiki.reading.records import read_records
 
 Kwiki = Callable[..., Run]
 

@@ -15,7 +15,7 @@ import pytest
 from github_server import GitHub, Handler
 from ingest_parts import pull_request, write_lines
 
-from kernelwiki.records import MANIFEST, read_records
+from kernelwiki.reading.records import MANIFEST, read_records
 
 REPO = "acme/fastkernels"
 START = "from kernelwiki.cli import main; main()"

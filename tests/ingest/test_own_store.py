@@ -15,7 +15,7 @@ from test_record_store import record
 from ingest.store import Store
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.model import Claim, Hunk, Record
-from kernelwiki.records import MANIFEST, read_manifest, read_records, write_records
+from kernelwiki.reading.records import MANIFEST, read_manifest, read_records, write_records
 
 ROWS = [record(number, repo) for repo in ("acme/fastkernels", "zeta/other") for number in (1, 2, 999, 1000, 2500)]
 

@@ -13,7 +13,7 @@ from git_builder import Builder, kernel
 from github_server import GitHub
 from ingest_parts import ROOT, Run
 
-from kernelwiki.records import read_records, write_records
+from kernelwiki.reading.records import read_records, write_records
 
 Kwiki = Callable[..., Run]
 REPO = "acme/fastkernels"

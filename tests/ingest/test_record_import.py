@@ -13,11 +13,11 @@ from ingest_parts import PATCH, PATHS, pull_request, write_lines
 
 from ingest.describe import identifiers, plain_body
 from ingest.record_files import Tally, diffs_beside, distinct_ids, import_files, read_lines
-from kernelwiki.check import check_record
 from kernelwiki.errors import CorpusUnreadable
+from kernelwiki.grounding.check import check_record
 from kernelwiki.model import Record
-from kernelwiki.records import dump_line, read_records, write_records
-from kernelwiki.vocabulary import Vocabulary
+from kernelwiki.reading.records import dump_line, read_records, write_records
+from kernelwiki.reading.vocabulary import Vocabulary
 
 Import = Callable[..., tuple[list[Record], Tally]]
 
@@ -218,10 +218,10 @@ def test_odd_but_readable_values_give_a_record_that_can_be_written_and_read(impo
     ["word ", "a", "<!-- ", "<a ", "```", "https://", "x@", "a-", "# x\n", "- [ ] a\n", "\n", "aB"],
 )
 def test_a_ten_megabyte_description_is_read_in_time(import_rows: Import, unit: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     found, _ = import_rows([pull_request(body=unit * (10_000_000 // len(unit)))])
     assert len(found) == 1
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 60  # seconds of CPU: linear takes 4, quadratic hours
 
 
 def test_a_number_that_occurs_twice_is_stored_once_and_the_last_wins(import_rows: Import, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ingest_parts import SHA
 
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.model import ChangedFile, Evidence, Record
-from kernelwiki.records import (
+from kernelwiki.reading.records import (
     MANIFEST,
     compress,
     read_manifest,
@@ -108,7 +108,7 @@ def test_the_same_records_in_any_order_give_the_same_bytes(folder: Path, tmp_pat
 
 def test_another_process_at_another_time_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from kernelwiki.records import read_records, write_records;"
+        "import sys; from pathlib import Path; from kernelwiki.reading.records import read_records, write_records;"
         "write_records(Path(sys.argv[2]), read_records(Path(sys.argv[1])))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "99"}

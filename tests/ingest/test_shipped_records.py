@@ -16,10 +16,10 @@ import yaml
 from ingest_parts import RECORDS, ROOT
 
 from ingest.record_files import Tally, import_files
-from kernelwiki.check import check_record
+from kernelwiki.grounding.check import check_record
 from kernelwiki.model import Evidence, Record
-from kernelwiki.records import read_manifest, read_record_file, read_records, write_records
-from kernelwiki.vocabulary import Vocabulary
+from kernelwiki.reading.records import read_manifest, read_record_file, read_records, write_records
+from kernelwiki.reading.vocabulary import Vocabulary
 
 DTYPES = yaml.safe_load((ROOT / "ingest" / "evidence.yaml").read_text(encoding="utf-8"))["dtypes"]
 FILES = read_manifest(RECORDS)["files"]

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from kernelwiki import Wiki
-from kernelwiki.check import Problem, check_corpus
+from kernelwiki.grounding.check import Problem, check_corpus
 from kernelwiki.home import Places
 from kernelwiki.model import ChangedFile, Evidence, Record
-from kernelwiki.records import compress, read_records, write_records
-from kernelwiki.summaries import read_summaries, with_summary
+from kernelwiki.reading.records import compress, read_records, write_records
+from kernelwiki.reading.summaries import read_summaries, with_summary
 
 ROOT = Path(__file__).parents[2]
 FIXTURE_CORPUS = ROOT / "tests" / "fixtures" / "corpus"

@@ -12,9 +12,9 @@ import pytest
 
 import kernelwiki
 from kernelwiki import Hit, Wiki
-from kernelwiki.documents import record_terms
 from kernelwiki.errors import BadQuery, CorpusUnreadable, IndexUnusable, KernelWikiError, NotFound
-from kernelwiki.vocabulary import Vocabulary
+from kernelwiki.indexing.documents import record_terms
+from kernelwiki.reading.vocabulary import Vocabulary
 
 RECORD = "cutlass#2472"
 HOSTILE = {

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from kernelwiki.check import check_corpus, uncited_claims
+from kernelwiki.grounding.check import check_corpus, uncited_claims
+from kernelwiki.grounding.snippets import snippets_of
 from kernelwiki.home import Places, corpus_folder
 from kernelwiki.model import ChangedFile, Evidence
-from kernelwiki.records import compress
+from kernelwiki.reading.pages import read_pages
+from kernelwiki.reading.records import compress
 
 PAGE = "hardware/tma"
 SHA = "1" * 40
@@ -311,4 +313,18 @@ def test_claims_that_end_without_a_citation_are_counted(text: str, claims: int) 
 def test_a_binary_file_of_a_record_is_no_problem(small_corpus) -> None:
     first = small_corpus.records[0]
     small_corpus.write(replace(first, files=(*first.files, ChangedFile("logo.png", None, None))), *small_corpus.records[1:])
+    assert small_corpus.problems() == []
+
+
+def test_a_page_says_ran_only_of_the_code_that_ran(small_corpus) -> None:
+    runs = small_corpus.folder.parent / "benchmarks" / "snippets" / "h200.yaml"
+    runs.parent.mkdir(parents=True)
+    page = read_pages(small_corpus.places.pages)[0]
+    assert page.id == PAGE
+    small_corpus.edit(small_corpus.page, "snippets: compiled", "snippets: ran")
+    runs.write_text("runs: {}\n", encoding="utf-8")
+    assert found(small_corpus, "snippet", PAGE, "no run is recorded")
+    runs.write_text(f"runs:\n  {PAGE}: {{sha256: 'feedfacefeedface'}}\n", encoding="utf-8")
+    assert found(small_corpus, "snippet", PAGE, "has changed since")
+    runs.write_text(f"runs:\n  {PAGE}: {{sha256: '{snippets_of(page)[0].digest}'}}\n", encoding="utf-8")
     assert small_corpus.problems() == []

@@ -10,7 +10,7 @@ import pytest
 
 from kernelwiki.coverage import coverage, coverage_text
 from kernelwiki.home import Places, corpus_folder
-from kernelwiki.indexes import index_files, stale_indexes
+from kernelwiki.page_lists import index_files, stale_indexes
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ import pytest
 
 from kernelwiki import Wiki
 from kernelwiki.home import corpus_folder
-from kernelwiki.index import complete_indexes, read_info
+from kernelwiki.indexing.index import complete_indexes, read_info
 
 KWIKI = str(Path(sys.executable).parent / "kwiki")
 REPOSITORIES = ("deepseek-ai__DeepGEMM.jsonl.gz", "deepseek-ai__FlashMLA.jsonl.gz", "Dao-AILab__flash-attention.jsonl.gz")

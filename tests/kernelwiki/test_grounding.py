@@ -9,18 +9,18 @@ from pathlib import Path
 import mutations
 import pytest
 
-from kernelwiki.facts import FactLine, archs_in, fact_lines, items_of, tokens_of
-from kernelwiki.grounding import ungrounded
+from kernelwiki.grounding.facts import FactLine, archs_in, fact_lines, items_of, tokens_of
+from kernelwiki.grounding.page_check import check_page_text
+from kernelwiki.grounding.sources import Library, finding_ids, playbook_lines
+from kernelwiki.grounding.statements import statements_of
+from kernelwiki.grounding.summary_check import check_summary
+from kernelwiki.grounding.support import ungrounded
 from kernelwiki.home import Places, corpus_folder
 from kernelwiki.model import Source
-from kernelwiki.page_check import check_page_text
-from kernelwiki.pages import page_files, page_id
-from kernelwiki.records import read_records
-from kernelwiki.sources import Library, finding_ids, playbook_lines
-from kernelwiki.statements import statements_of
-from kernelwiki.summaries import parse_summary, read_summary_file, summary_files
-from kernelwiki.summary_check import check_summary
-from kernelwiki.vocabulary import read_terms
+from kernelwiki.reading.pages import page_files, page_id
+from kernelwiki.reading.records import read_records
+from kernelwiki.reading.summaries import parse_summary, read_summary_file, summary_files
+from kernelwiki.reading.vocabulary import read_terms
 
 DOCUMENT = [
     "kind::f16 one CTA dense: M 64 or 128, N 8 to 256 in steps of 8, K 16",
@@ -94,6 +94,7 @@ def test_a_reason_names_sentence_token_and_mend() -> None:
         ("sm_100a and SM90", {"sm100", "sm90"}),
         ("on B200, H200", {"sm100", "sm90"}),
         ("compute_120f", {"sm120"}),
+        ("SM12x and sm_10x, never sm90x", {"sm120", "sm100"}),
         ("gfx950 or MI300X", {"gfx950", "gfx942"}),
         ("small 100", set()),
     ],

@@ -10,10 +10,10 @@ import pytest
 
 from kernelwiki import Wiki
 from kernelwiki.errors import NotFound
-from kernelwiki.index import read_info
-from kernelwiki.index_build import build_everything
+from kernelwiki.indexing.index import read_info
+from kernelwiki.indexing.manage import build_everything
 from kernelwiki.model import Hunk, Record
-from kernelwiki.records import write_records
+from kernelwiki.reading.records import write_records
 from kernelwiki.trace import trace
 
 BODY = "The quixotic zephyr barrier made every consumer warp wait twice."

@@ -8,7 +8,7 @@ import bm25s
 import numpy as np
 import pytest
 
-from kernelwiki.lexical import K1, B, LexicalIndex, LexicalWriter
+from kernelwiki.indexing.lexical import K1, B, LexicalIndex, LexicalWriter
 
 TEXTS = [
     "tma multicast loads a tile for the whole cluster",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kernelwiki import Wiki
-from kernelwiki.embed import SentenceTransformersEmbedder
 from kernelwiki.errors import IndexUnusable
+from kernelwiki.indexing.embed import SentenceTransformersEmbedder
 
 pytest.importorskip("sentence_transformers", reason="the extra [embed] is not installed (./run lab has it)")
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -8,7 +8,7 @@ import pytest
 
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.home import corpus_folder
-from kernelwiki.pages import page_id, prose, read_page, read_pages, sections, slug, split_front_matter, without_citations
+from kernelwiki.reading.pages import page_id, prose, read_page, read_pages, sections, slug, split_front_matter, without_citations
 
 FIRST_PAGES = {
     "hardware/block-scaled-formats",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kernelwiki import Wiki
-from kernelwiki.embed import VectorCache, text_key
-from kernelwiki.rank import FEATURES, default_ranking, weighted
+from kernelwiki.indexing.embed import VectorCache, text_key
+from kernelwiki.searching.rank import FEATURES, default_ranking, weighted
 
 # Questions of our own with a pull request that any engineer would expect among the first ten.
 EXPECTED = [
@@ -56,7 +56,7 @@ def test_every_weight_belongs_to_a_feature_that_search_computes(shipped: Wiki) -
     searcher = shipped._searcher
     query = searcher.understand("swizzled shared memory")
     assert query.vector is not None
-    ranked = searcher.rank(query, __import__("kernelwiki.filters", fromlist=["Filters"]).Filters(), 5)
+    ranked = searcher.rank(query, __import__("kernelwiki.indexing.filters", fromlist=["Filters"]).Filters(), 5)
     assert set(ranked.features) == set(FEATURES)
 
 
@@ -73,8 +73,8 @@ def test_chance_grows_with_coverage_and_stays_a_probability() -> None:
 
 
 def test_every_text_of_the_shipped_corpus_has_its_precomputed_vector(shipped: Wiki) -> None:
-    from kernelwiki.embed import OnnxEmbedder
-    from kernelwiki.questions import read_questions
+    from kernelwiki.indexing.embed import OnnxEmbedder
+    from kernelwiki.reading.questions import read_questions
 
     model = OnnxEmbedder(shipped.places.model).id
     cache = VectorCache(shipped.places.vectors)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from kernelwiki import snippets
 from kernelwiki.errors import MissingDependency
+from kernelwiki.grounding import snippets
+from kernelwiki.grounding.snippets import Snippet, build, check_compiled, check_form, find_tools, holds, snippets_of
 from kernelwiki.home import corpus_folder
 from kernelwiki.model import Page, Section, Source
-from kernelwiki.pages import read_pages
-from kernelwiki.snippets import Snippet, build, check_compiled, check_form, find_tools, holds, snippets_of
+from kernelwiki.reading.pages import read_pages
 
 PAGES = read_pages(corpus_folder() / "pages")
 KERNEL = """__global__ void copy(const float4* __restrict__ a, float4* b) {

@@ -16,8 +16,8 @@ import pytest
 
 from kernelwiki import Wiki
 from kernelwiki.errors import BadQuery, IndexUnusable
-from kernelwiki.index_build import build_everything
-from kernelwiki.vectors import nearest_rows
+from kernelwiki.indexing.manage import build_everything
+from kernelwiki.indexing.vectors import nearest_rows
 
 QUERIES = [
     "tcgen05 TMEM accumulation",

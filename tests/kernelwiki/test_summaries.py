@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from kernelwiki.errors import CorpusUnreadable
+from kernelwiki.grounding.upstream import check_upstream, read_upstream, unproven
 from kernelwiki.home import corpus_folder
 from kernelwiki.model import Page, Source
-from kernelwiki.pages import read_pages
-from kernelwiki.records import read_records
-from kernelwiki.summaries import Summary, SummaryFact, read_summaries, read_summary_file, summary_files
-from kernelwiki.upstream import check_upstream, read_upstream, unproven
+from kernelwiki.reading.pages import read_pages
+from kernelwiki.reading.records import read_records
+from kernelwiki.reading.summaries import Summary, SummaryFact, read_summaries, read_summary_file, summary_files
 
 SHARED = Path(__file__).parents[3] / "shared" / "prs"
 LINE: dict[str, Any] = {

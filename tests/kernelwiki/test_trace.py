@@ -9,7 +9,7 @@ import pytest
 
 from kernelwiki.errors import NotFound
 from kernelwiki.home import corpus_folder
-from kernelwiki.pages import page_files, page_id
+from kernelwiki.reading.pages import page_files, page_id
 from kernelwiki.trace import trace
 
 SHA = re.compile(r"[0-9a-f]{40}")

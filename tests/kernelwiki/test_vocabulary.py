@@ -9,7 +9,7 @@ import pytest
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.home import corpus_folder
 from kernelwiki.model import Term
-from kernelwiki.vocabulary import Vocabulary, read_terms, term_from_yaml
+from kernelwiki.reading.vocabulary import Vocabulary, read_terms, term_from_yaml
 
 # The finding ids of ncu-skill that the public contract names.
 # fmt: off

@@ -10,7 +10,8 @@ from pathlib import Path
 from kernelwiki.errors import IndexBusy, IndexUnusable
 from kernelwiki.home import Places
 
-INDEX_SCHEMA = "2"
+INDEX_SCHEMA = "3"
+REVERTS = "reverts.json"  # the pull requests of the index that took others back
 COMPLETE = "index.json"
 LOCK_SECONDS = 120.0
 
@@ -82,7 +83,7 @@ def ensure_index(
     """
     from filelock import FileLock, Timeout
 
-    from kernelwiki.index_builder import make_index
+    from kernelwiki.indexing.builder import make_index
 
     version = wanted_version(places, embedder)
     folder = places.indexes / version

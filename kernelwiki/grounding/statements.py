@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kernelwiki.facts import tokens_of
-from kernelwiki.pages import CITATION, KINDS, without_code
+from kernelwiki.grounding.facts import tokens_of
+from kernelwiki.reading.pages import CITATION, KINDS, without_code
 
 _MARKS = re.compile(rf"(?:{CITATION.pattern}\s*)+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`(])")

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelwiki.errors import BadQuery
-from kernelwiki.index import IndexInfo
-from kernelwiki.vocabulary import Vocabulary
+from kernelwiki.indexing.index import IndexInfo
+from kernelwiki.reading.vocabulary import Vocabulary
 
 # Documents of each term as a compressed column matrix (indptr, rows, weights) and the column of each term.
 TermMatrix = tuple[Any, Any, Any, dict[str, int]]
@@ -27,6 +27,7 @@ class Filters:
     archs: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     since: str = ""
+    uses: str = ""  # a code name in an added line: proven on stored documents, by the search itself
 
 
 def filter_mask(

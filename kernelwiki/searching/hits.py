@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from kernelwiki.model import Evidence, Hit, Locator, Match, Record
-from kernelwiki.own_text import best_line
-from kernelwiki.records import record_from_json
-from kernelwiki.search import Query, Ranked, Searcher
+from kernelwiki.reading.own_text import best_line
+from kernelwiki.reading.records import record_from_json
+from kernelwiki.reading.reverts import reverted_by
+from kernelwiki.searching.query import Query, Ranked
+from kernelwiki.searching.search import Searcher
+from kernelwiki.searching.uses import CodeName
 from kernelwiki.tokens import tokenize
 
 MAX_EVIDENCE = 3
@@ -20,13 +23,15 @@ PAGE_URL = "kwiki://page/{id}"  # the address that the MCP server serves; `kwiki
 def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hit:
     """The hit at `place` of a ranking."""
     row, score = ranked.rows[place], round(ranked.scores[place], 4)
-    match = cast(Match, searcher.label(ranked.features, row))
+    uses = ranked.uses
+    proven = uses is not None and set(query.tokens) <= set(tokenize(uses.text))
+    match = "strong" if proven else cast(Match, searcher.label(ranked.features, row))
     data = searcher.document(row)
     if "page" in data:
         return page_hit(data, match, score, query, searcher)
     record = record_from_json(data)
-    chosen = matching_evidence(record, query, searcher)
-    said = best_line(record, query.tokens)
+    chosen = matching_evidence(record, query, searcher, uses)
+    said = best_line(record, query.tokens) if uses is None else None
     places = [locator(record, item) for item in chosen]
     if said and said.path:
         text = _cut(said.text)
@@ -45,6 +50,7 @@ def make_hit(searcher: Searcher, query: Query, ranked: Ranked, place: int) -> Hi
         repo=record.repo,
         number=record.number,
         merged_at=record.merged_at,
+        reverted_by=reverted_by(record, searcher.reverts),
     )
 
 
@@ -93,19 +99,20 @@ def record_snippet(record: Record, evidence: list[Evidence]) -> str:
     return _cut(f"Changes {main.path} ({size})." if main else size)
 
 
-def matching_evidence(record: Record, query: Query, searcher: Searcher) -> list[Evidence]:
-    """The evidence that speaks for this record: names that share words or terms with the query, then the most telling kinds."""
+def matching_evidence(record: Record, query: Query, searcher: Searcher, uses: CodeName | None = None) -> list[Evidence]:
+    """The evidence that speaks for this record: the name asked for, names that share words or terms with the query, telling kinds."""
     wanted, terms = set(query.tokens), set(query.terms)
 
-    def value(item: Evidence) -> tuple[float, bool, int]:
+    def value(item: Evidence) -> tuple[bool, float, bool, int]:
+        asked = uses is not None and item.line is not None and uses.matches(item.name)
         shared = len(wanted & set(tokenize(item.name)))
         about = bool(terms & set(searcher.vocabulary.of_name(item.name)))
-        return shared + 1.5 * about, item.line is not None, -_KIND_ORDER.get(item.kind, len(_KIND_ORDER))
+        return asked, shared + 1.5 * about, item.line is not None, -_KIND_ORDER.get(item.kind, len(_KIND_ORDER))
 
     located = [(value(item), item) for item in record.evidence if item.path and item.kind != "family"]
     located.sort(key=lambda pair: pair[0], reverse=True)
     ranked = [item for _, item in located]
-    telling = [item for (worth, *_), item in located if worth > 0]
+    telling = [item for (asked, worth, *_), item in located if asked or worth > 0]
     places = {(item.path, item.line): item for item in reversed(telling or ranked)}
     return [item for item in (telling or ranked) if places[item.path, item.line] is item][:MAX_EVIDENCE]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelwiki.columns import Entries, joined, read_entries, write_columns
-from kernelwiki.documents import FIELDS, Document, document_texts
-from kernelwiki.embed import Vectors
-from kernelwiki.filters import day_number
-from kernelwiki.lexical import LexicalWriter
+from kernelwiki.indexing.columns import Entries, joined, read_entries, write_columns
+from kernelwiki.indexing.documents import FIELDS, Document, document_texts
+from kernelwiki.indexing.embed import Vectors
+from kernelwiki.indexing.filters import day_number
+from kernelwiki.indexing.lexical import LexicalWriter
 
 Embed = Callable[[Sequence[str]], Vectors]
 TEXTS_AT_ONCE = 2_048

@@ -13,7 +13,7 @@ import yaml
 
 from kernelwiki.errors import CorpusUnreadable
 from kernelwiki.model import Page, Performance, Section, Source
-from kernelwiki.sheets import find_sheet
+from kernelwiki.reading.sheets import find_sheet
 
 KINDS = ("hardware", "technique", "kernel", "pattern", "migration", "language", "contest", "rocm")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from kernelwiki.errors import CorpusUnreadable
-from kernelwiki.facts import Item, tokens_of
+from kernelwiki.grounding.facts import Item, tokens_of
+from kernelwiki.grounding.problems import Problem
 from kernelwiki.model import Page, Record
-from kernelwiki.problems import Problem
-from kernelwiki.summaries import Summary
+from kernelwiki.reading.summaries import Summary
 
 NEAR_LINES = 3
 _OTHER = {

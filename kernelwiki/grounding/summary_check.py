@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from kernelwiki.errors import CorpusUnreadable
-from kernelwiki.facts import FactLine, Item, archs_in, is_arch, items_of, tokens_of
-from kernelwiki.grounding import ungrounded
+from kernelwiki.grounding.facts import FactLine, Item, archs_in, is_arch, items_of, tokens_of
+from kernelwiki.grounding.page_check import ARCH
+from kernelwiki.grounding.problems import Problem
+from kernelwiki.grounding.sources import Library
+from kernelwiki.grounding.support import ungrounded
 from kernelwiki.model import Record, Source
-from kernelwiki.page_check import ARCH
-from kernelwiki.problems import Problem
-from kernelwiki.sources import Library
-from kernelwiki.summaries import Summary, SummaryFact, read_summary_file, summary_files
+from kernelwiki.reading.summaries import Summary, SummaryFact, read_summary_file, summary_files
 
 MAX_SENTENCES = 3
 ANCHORS = 2  # words or names that a summary shares with its pull request's own title, paths and evidence
@@ -55,11 +55,14 @@ def check_summary(summary: Summary, library: Library) -> Iterator[Problem]:
     if len(re.findall(r"[.!?](?=\s+[A-Z`]|$)", summary.summary)) > MAX_SENTENCES:
         yield Problem("summary", summary.id, f"more than {MAX_SENTENCES} sentences")
     yield from _check_places(summary, record)
+    taken = library.reverted_by(record)
+    if taken and "revert" not in summary.summary.lower():
+        yield Problem("reverted", summary.id, f"was reverted by {' and '.join(taken)}: the summary must say so")
     own = library.lines(Source(key=record.id, kind="pr", id=record.id))
     told = [FactLine("facts", " ".join(fact.names)) for fact in summary.facts]
     yield from _check_anchor(summary, own)
     for text in (summary.summary, *summary.symptoms):
-        for item in ungrounded(text, [*own, *told], [record.id]):
+        for item in ungrounded(text, [*own, *told], [record.id, *taken]):
             yield Problem("grounding", summary.id, item.message)
     yield from _check_archs(summary, record, told)
 

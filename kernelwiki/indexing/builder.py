@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from kernelwiki.documents import FIELDS, record_document, section_document, term_texts
-from kernelwiki.embed import Embedder, VectorCache, Vectors, embed_cached, make_embedder
 from kernelwiki.errors import KernelWikiError
 from kernelwiki.home import Places
-from kernelwiki.index import COMPLETE, IndexInfo, Progress, complete_indexes, corpus_version
-from kernelwiki.index_writer import IndexWriter
+from kernelwiki.indexing.documents import FIELDS, record_document, section_document, term_texts
+from kernelwiki.indexing.embed import Embedder, VectorCache, Vectors, embed_cached, make_embedder
+from kernelwiki.indexing.index import COMPLETE, REVERTS, IndexInfo, Progress, complete_indexes, corpus_version
+from kernelwiki.indexing.writer import IndexWriter
 from kernelwiki.model import Page, Record, Section
-from kernelwiki.pages import prose, read_pages
-from kernelwiki.questions import read_questions
-from kernelwiki.records import MANIFEST, dump_line, read_manifest, read_records, record_to_json
-from kernelwiki.summaries import read_summaries, with_summary
-from kernelwiki.vocabulary import Vocabulary, read_terms
+from kernelwiki.reading.pages import prose, read_pages
+from kernelwiki.reading.questions import read_questions
+from kernelwiki.reading.records import MANIFEST, dump_line, read_manifest, read_records, record_to_json
+from kernelwiki.reading.reverts import Revert, read_reverts, revert_of, write_reverts
+from kernelwiki.reading.summaries import read_summaries, with_summary
+from kernelwiki.reading.vocabulary import Vocabulary, read_terms
 
 OWN = "own.json"  # content hash of each of the user's own records, so that the next index takes only what changed
 GROW_AT_LEAST, GROW_SHARE = 2_000, 0.2  # more new and dead rows than both of these: build from the beginning
@@ -80,6 +81,7 @@ class Builder:
         self._term_ids = [term.id for term in self._terms]
         self._vocabulary = Vocabulary.of(self._terms)
         self._questions, self._summaries = read_questions(places.questions), read_summaries(places.summaries)
+        self._reverts: list[Revert] = []
         self._embedder: Embedder | None = None
         self._cache = VectorCache(None)
         self._note = ""
@@ -134,6 +136,8 @@ class Builder:
         writer = IndexWriter(
             self._beside, self._term_ids, self._embed if self._embedder else None, folder, archs=info.archs, repos=info.repos
         )
+        gone = changed | removed
+        self._reverts = [item for item in read_reverts(folder / REVERTS) if item.id not in gone]
         for record in own_records(self._places):
             if record.id in changed:
                 self._add(writer, record, len(changed))
@@ -141,6 +145,8 @@ class Builder:
 
     def _add(self, writer: IndexWriter, record: Record, total: int) -> None:
         record = with_summary(record, self._summaries)
+        if revert := revert_of(record):
+            self._reverts.append(revert)
         document = record_document(record, self._vocabulary, self._questions.get(record.id, ()))
         if len(writer.ids) % 500 == 0:
             self._progress("Indexing", len(writer.ids), total)
@@ -154,6 +160,7 @@ class Builder:
         alive = writer.finish(removed, lambda name: self._progress(f"Indexing {name}", FIELDS.index(name) + 1, len(FIELDS)))
         beside = self._beside
         (beside / OWN).write_text(json.dumps(own), encoding="utf-8")
+        write_reverts(beside / REVERTS, self._reverts)
         terms = [{key: value for key, value in vars(term).items() if value} for term in self._terms]
         (beside / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
         if self._embedder:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelwiki.columns import Entries, Integers, count_pairs, joined, read_entries, widened, write_columns
+from kernelwiki.indexing.columns import Entries, Integers, count_pairs, joined, read_entries, widened, write_columns
 
 Scores = npt.NDArray[np.float32]
 K1, B = 1.2, 0.6
@@ -153,6 +153,16 @@ class LexicalIndex:
             # A document occurs once in a column, so plain fancy-index addition is exact.
             total[indices[start:end]] += data[start:end] * np.float32(1.0 if weights is None else weights[position])
         return total
+
+    def holding(self, field: str, columns: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Documents that have every one of the columns in `field`, shape (documents,); all of them for no column."""
+        _, indices, indptr = self._fields[field]
+        every = np.ones(self._documents, dtype=bool)
+        for column in columns:
+            hit = np.zeros(self._documents, dtype=bool)
+            hit[indices[int(indptr[column]) : int(indptr[column + 1])]] = True
+            every &= hit
+        return every
 
     def coverage(self, columns: Sequence[int]) -> npt.NDArray[np.float32]:
         """Share of the query's rarity that each document covers in any field: Σ idf of covered tokens / Σ idf, in [0, 1]."""

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from kernelwiki.errors import CorpusUnreadable, NotFound
+from kernelwiki.grounding.page_check import ARCH, check_page, uncited_claims
+from kernelwiki.grounding.problems import Problem
+from kernelwiki.grounding.sources import Library
+from kernelwiki.grounding.summary_check import check_summaries, check_summary_file
 from kernelwiki.home import Places
 from kernelwiki.model import Record, Term
-from kernelwiki.page_check import ARCH, check_page, uncited_claims
-from kernelwiki.pages import page_files, page_id, read_pages
-from kernelwiki.problems import Problem
-from kernelwiki.sheets import read_sheet, sheet_files
-from kernelwiki.sources import Library
-from kernelwiki.summaries import read_summaries, summary_files
-from kernelwiki.summary_check import check_summaries, check_summary_file
+from kernelwiki.reading.pages import page_files, page_id, read_pages
+from kernelwiki.reading.sheets import read_sheet, sheet_files
+from kernelwiki.reading.summaries import read_summaries, summary_files
 
 __all__ = ["Problem", "check_corpus", "check_page", "check_pages", "check_record", "uncited_claims"]
 
@@ -67,7 +67,7 @@ def check_pages(places: Places, names: Sequence[str]) -> list[Problem]:
 
 def check_snippets(places: Places, names: Sequence[str] = ()) -> list[Problem]:
     """Problems of the compiled code of all pages, or of the pages `names`; raises MissingDependency without a compiler."""
-    from kernelwiki.snippets import check_compiled
+    from kernelwiki.grounding.snippets import check_compiled
 
     wanted = {page_id(Path(name)) if name.endswith(".md") else name for name in names}
     pages = [page for page in read_pages(places.pages) if not wanted or page.id in wanted]
@@ -76,8 +76,8 @@ def check_snippets(places: Places, names: Sequence[str] = ()) -> list[Problem]:
 
 def check_facts(places: Places, upstream: Path) -> list[Problem]:
     """Facts of pages and summaries that the pull requests below `upstream` (the form of `kwiki ingest records`) do not hold."""
-    from kernelwiki.records import read_records
-    from kernelwiki.upstream import check_upstream
+    from kernelwiki.grounding.upstream import check_upstream
+    from kernelwiki.reading.records import read_records
 
     records = {record.id: record for record in read_records(places.records)}
     return list(check_upstream(read_pages(places.pages), read_summaries(places.summaries).values(), records, upstream))
@@ -92,7 +92,7 @@ def _check_sheets(folder: Path) -> Iterator[Problem]:
 
 
 def _check_records(places: Places, records: dict[str, Record]) -> Iterator[Problem]:
-    from kernelwiki.records import read_manifest, read_record_file
+    from kernelwiki.reading.records import read_manifest, read_record_file
 
     try:
         files: Mapping[str, Any] = read_manifest(places.records)["files"]
@@ -137,7 +137,7 @@ def check_record(record: Record) -> Iterator[Problem]:
 
 
 def _read_vocabulary(folder: Path) -> tuple[list[Term], list[Problem]]:
-    from kernelwiki.vocabulary import read_terms
+    from kernelwiki.reading.vocabulary import read_terms
 
     try:
         terms = read_terms(folder)
@@ -159,7 +159,7 @@ def _read_vocabulary(folder: Path) -> tuple[list[Term], list[Problem]]:
 
 
 def _check_questions(places: Places, records: Mapping[str, Record]) -> Iterator[Problem]:
-    from kernelwiki.questions import read_questions
+    from kernelwiki.reading.questions import read_questions
 
     try:
         questions = read_questions(places.questions)

@@ -24,7 +24,7 @@ _SCOPED = re.compile(r"::((?=[a-z_]*\d|\w*_)\w{3,})$")  # the last piece of kind
 _QUANTITY = re.compile(r"[-+±]?(\d[\d,_]*(?:\.\d+)?(?:e[-+]?\d+)?)([A-Za-zµ%][A-Za-z/%]*)?$")
 _BACKTICKS = re.compile(r"`+([^`]+)`+")
 _EDGE = re.compile(r"^[.:]+|[.:,;]+$")
-_SM = re.compile(r"(?<![a-z])(?:sm|compute)_?(\d{2,3})[af]?(?!\d)", re.IGNORECASE)
+_SM = re.compile(r"(?<![a-z])(?:sm|compute)_?(\d{2,3})(?:[af]?(?![\dx])|(?<=1[02])(x))", re.IGNORECASE)
 _GFX = re.compile(r"gfx[0-9a-f]{3,4}", re.IGNORECASE)
 _ARCH_NAME = re.compile(r"(?:sm|compute)_?\d+[af]?|gfx\w+|[a-z]+\d+[a-z]*", re.IGNORECASE)
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
@@ -63,8 +63,8 @@ def _chips() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 @lru_cache(maxsize=100_000)
 def archs_in(text: str) -> frozenset[str]:
-    """Architectures that a text names, also by chip: `SM_100a` and `B200` are sm100."""
-    found = {f"sm{match}" for match in _SM.findall(text)} | {match.lower() for match in _GFX.findall(text)}
+    """Architectures that a text names, also by chip or family: `SM_100a`, `SM10x` and `B200` are sm100."""
+    found = {f"sm{digits}{'0' if family else ''}" for digits, family in _SM.findall(text)} | {match.lower() for match in _GFX.findall(text)}
     return frozenset(found | {arch for pattern, arch in _chips() if pattern.search(text)})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kernelwiki.facts import FactLine, Item, is_arch, items_of, name_parts
+from kernelwiki.grounding.facts import FactLine, Item, is_arch, items_of, name_parts
 
 REACH = 6  # items on each side of a token in the sentence that count as what is said about it
 FADE = 0.3  # how much less an item counts with each place that it is further away

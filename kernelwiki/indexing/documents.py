@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelwiki.model import Page, Record, Section, Term
-from kernelwiki.own_text import own_text
-from kernelwiki.pages import prose
+from kernelwiki.reading.own_text import own_text
+from kernelwiki.reading.pages import prose
+from kernelwiki.reading.vocabulary import Vocabulary
 from kernelwiki.tokens import tokenize
-from kernelwiki.vocabulary import Vocabulary
 
 FIELDS = ("title", "path", "names", "text", "questions")
 _INDEXED_PATHS = 80

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelwiki.documents import FIELDS, term_texts
-from kernelwiki.embed import Embedder, make_embedder
 from kernelwiki.errors import IndexUnusable, KernelWikiError
-from kernelwiki.filters import Filters, filter_mask
 from kernelwiki.home import Places
-from kernelwiki.index import IndexInfo
-from kernelwiki.lexical import LexicalIndex
-from kernelwiki.rank import Array, Ranking, default_ranking, weighted
-from kernelwiki.references import Reference, references
+from kernelwiki.indexing.documents import FIELDS, term_texts
+from kernelwiki.indexing.embed import Embedder, make_embedder
+from kernelwiki.indexing.filters import Filters, filter_mask
+from kernelwiki.indexing.index import REVERTS, IndexInfo
+from kernelwiki.indexing.lexical import LexicalIndex
+from kernelwiki.indexing.vectors import VectorStore, nearest_rows, similarities
+from kernelwiki.reading.references import Reference, references
+from kernelwiki.reading.reverts import Revert, read_reverts
+from kernelwiki.reading.vocabulary import Vocabulary, term_from_yaml
+from kernelwiki.searching.query import Query, Ranked
+from kernelwiki.searching.rank import Array, Ranking, default_ranking, weighted
+from kernelwiki.searching.stored import StoredDocuments
+from kernelwiki.searching.uses import CodeName, Sort, by_merge, using
 from kernelwiki.tokens import query_tokens
-from kernelwiki.vectors import VectorStore, nearest_rows, similarities
-from kernelwiki.vocabulary import Vocabulary, term_from_yaml
 
 MAX_QUERY = 10_000
 DENSE_CANDIDATES = 1_000
@@ -36,29 +39,7 @@ FEEDBACK_DOCUMENTS = 10
 FEEDBACK_CANDIDATES = 3_000
 UNKNOWN_WORDS_NEED = 5.0  # standard deviations of similarity that a query without one known word must reach
 FEEDBACK_TEMPERATURE = 2.0
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query as understood: index columns of its words, vocabulary terms with weights, and its vector (None without a model)."""
-
-    text: str
-    tokens: tuple[str, ...]
-    columns: tuple[int, ...]
-    terms: Mapping[str, float]
-    soft_terms: Mapping[str, float]
-    vector: Array | None
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Rows in order with their scores; `total` counts documents (pages once) that match at all."""
-
-    rows: tuple[int, ...]
-    scores: tuple[float, ...]
-    features: Mapping[str, Array]
-    total: int
-    notes: tuple[str, ...] = ()
+MIDDLING_QUESTION = 0.25  # similarity of a page's nearest question at which it neither gains nor loses
 
 
 class Searcher:
@@ -73,6 +54,7 @@ class Searcher:
         self._notes: list[str] = [info.note] if info.note else []
         self._arrays: dict[str, Any] = {}
         self._lexical = LexicalIndex(folder, FIELDS, info.documents)
+        self._documents = StoredDocuments(folder, self._array("documents.offsets"))
 
     def _array(self, name: str) -> Any:
         """A memory-mapped array of the index, as a plain view (numpy's memmap class makes every slice slow)."""
@@ -93,6 +75,11 @@ class Searcher:
         for row in map(int, np.flatnonzero(self._attributes["is_page"] & alive)):
             rows.setdefault(self.ids[row].split("#", 1)[0].lower(), row)
         return rows
+
+    @cached_property
+    def reverts(self) -> list[Revert]:
+        """Pull requests that took others back."""
+        return read_reverts(self.folder / REVERTS)
 
     def record_rows(self) -> list[int]:
         """Rows of the pull requests that are alive."""
@@ -158,7 +145,7 @@ class Searcher:
 
         Raises IndexUnusable when the collection is not there or not complete.
         """
-        from kernelwiki.vectors import ChromaStore, chroma_client, collection_name, open_collection
+        from kernelwiki.indexing.vectors import ChromaStore, chroma_client, collection_name, open_collection
 
         info = self.info
         collection = open_collection(chroma_client(self.folder / "chroma", url), info.lineage, info.lineage_vectors)
@@ -212,7 +199,7 @@ class Searcher:
             return None
 
     def _near_terms(self, vector: Array) -> dict[str, float]:
-        best = np.maximum.reduceat(self._term_vectors @ vector, self._term_starts)
+        best = np.maximum.reduceat(similarities(self._term_vectors, vector), self._term_starts)
         top = np.argsort(-best, kind="stable")[:SOFT_TERMS]
         weights = np.exp((best[top] - best[top[0]]) / np.float32(SOFT_TEMPERATURE))
         ids = self._term_ids
@@ -282,13 +269,26 @@ class Searcher:
     def mask(self, filters: Filters) -> npt.NDArray[np.bool_] | None:
         """Living documents that pass `filters`, or None when all do. Raises BadQuery for a value that no document has."""
         mask = filter_mask(filters, self.info, self.vocabulary, self._attributes, self._terms)
-        if self.info.records + self.info.sections == self.info.documents:
-            return mask
-        alive: npt.NDArray[np.bool_] = self._array("alive")
-        return alive if mask is None else mask & alive
+        if self.info.records + self.info.sections != self.info.documents:
+            mask = self._array("alive") if mask is None else mask & self._array("alive")
+        return self._using(CodeName(filters.uses), mask) if filters.uses else mask
 
-    def rank(self, query: Query, filters: Filters, limit: int, offset: int = 0) -> Ranked:
-        """Documents in order of relevance, one row a page, `limit` of them from `offset`."""
+    def _using(self, name: CodeName, mask: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+        """Pull requests of `mask` with the name in an added line: guessed by the words of their names, proven by what is stored."""
+        columns = self._lexical.columns(name.words)
+        rows = self._lexical.holding("names", columns) & ~self._attributes["is_page"]
+        if mask is not None:
+            rows &= mask
+        found = np.zeros(self.info.documents, dtype=bool)
+        if len(columns) == len(name.words):
+            found[using(self._documents, np.flatnonzero(rows), name)] = True
+        return found
+
+    def rank(self, query: Query, filters: Filters, limit: int, offset: int = 0, sort: Sort = "relevance") -> Ranked:
+        """Documents in order of relevance, one row a page, `limit` of them from `offset`; or pull requests by their merge.
+
+        By merge, matches that would be labelled weak are left out, unless a name that they use was asked for.
+        """
         mask = self.mask(filters)
         named = self._named_rows(query.text, mask)
         if not query.tokens:
@@ -301,7 +301,7 @@ class Searcher:
             if query.columns or query.terms or float(features["dense"].max()) > UNKNOWN_WORDS_NEED:
                 candidates[self._owner[near]] = True
         if mask is not None:
-            candidates &= mask
+            candidates = mask if filters.uses else candidates & mask
         scores = self._scores(features, candidates)
         rows = np.flatnonzero(candidates)
         rows = rows[np.lexsort((rows, -scores[rows]))]
@@ -309,9 +309,20 @@ class Searcher:
         rows = rows[np.sort(first)]
         if named:
             rows = np.array([*named, *(row for row in rows if row not in set(named))], dtype=np.intp)
-        chosen = rows[offset : offset + limit]
+        if sort != "relevance":
+            rows = rows[self._attributes["day"][rows] > 0]
+            rows = rows if filters.uses else rows[self._ranking.likely(features, rows)]
+            days = self._attributes["day"][rows]
+            chosen = by_merge(self._documents, rows, days, newest=sort == "newest", offset=offset, limit=limit)
+        else:
+            chosen = rows[offset : offset + limit]
         return Ranked(
-            tuple(map(int, chosen)), tuple(float(scores[row]) for row in chosen), features, len(rows), tuple(dict.fromkeys(self._notes))
+            rows=tuple(map(int, chosen)),
+            scores=tuple(float(scores[row]) for row in chosen),
+            features=features,
+            total=len(rows),
+            notes=tuple(dict.fromkeys(self._notes)),
+            uses=CodeName(filters.uses) if filters.uses else None,
         )
 
     def _scores(self, features: dict[str, Array], candidates: npt.NDArray[np.bool_]) -> Array:
@@ -322,7 +333,8 @@ class Searcher:
             return lexical
         first = weighted(self._ranking.first, features)
         features["feedback"] = self.feedback(first, np.flatnonzero(candidates))
-        final: Array = weighted(self._ranking.final, features) + bonus
+        asked = np.float32(self._ranking.page_asked) * self._attributes["is_page"] * (features["asked"] - np.float32(MIDDLING_QUESTION))
+        final: Array = weighted(self._ranking.final, features) + bonus + asked
         return final
 
     def feedback(self, first: Array, rows: npt.NDArray[np.intp]) -> Array:
@@ -334,7 +346,7 @@ class Searcher:
         best = rows[:FEEDBACK_DOCUMENTS]
         weights = np.exp((first[best] - first[best[0]]) / np.float32(FEEDBACK_TEMPERATURE))
         centre = (self.matrix[self._own_vector[best]] * weights[:, None]).sum(axis=0)
-        result[rows] = self.matrix[self._own_vector[rows]] @ (centre / np.float32(np.linalg.norm(centre) or 1.0))
+        result[rows] = similarities(self.matrix[self._own_vector[rows]], centre / np.float32(np.linalg.norm(centre) or 1.0))
         return result
 
     def _named_rows(self, text: str, mask: npt.NDArray[np.bool_] | None) -> list[int]:
@@ -366,11 +378,7 @@ class Searcher:
 
     def document(self, row: int) -> dict[str, Any]:
         """The stored document of a row: a record, or {"page", "section"}."""
-        offsets = self._array("documents.offsets")
-        with (self.folder / "documents.jsonl").open("rb") as file:
-            file.seek(int(offsets[row]))
-            data: dict[str, Any] = json.loads(file.read(int(offsets[row + 1] - offsets[row])))
-        return data
+        return self._documents[row]
 
     def suggestions(self, query: Query) -> list[str]:
         """Words of the index and terms of the vocabulary near to a query that found nothing."""

@@ -12,15 +12,15 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kernelwiki.errors import CorpusUnreadable
-from kernelwiki.facts import FactLine, archs_in
-from kernelwiki.grounding import lines_of, ungrounded
+from kernelwiki.grounding.facts import FactLine, archs_in
+from kernelwiki.grounding.problems import Problem
+from kernelwiki.grounding.snippets import Snippet, check_form, snippets_of
+from kernelwiki.grounding.sources import Library, playbook_lines
+from kernelwiki.grounding.statements import Statement, statements_of, states_a_fact
+from kernelwiki.grounding.support import lines_of, ungrounded
 from kernelwiki.model import Page, Performance, Section, Source, SourceKind
-from kernelwiki.pages import KINDS, page_id, read_source, sections, split_front_matter, without_code
-from kernelwiki.problems import Problem
-from kernelwiki.references import references
-from kernelwiki.snippets import check_form, snippets_of
-from kernelwiki.sources import Library, playbook_lines
-from kernelwiki.statements import Statement, statements_of, states_a_fact
+from kernelwiki.reading.pages import KINDS, page_id, read_source, sections, split_front_matter, without_code
+from kernelwiki.reading.references import references
 
 MAX_WORDS = 1_800
 MAX_SECTION = 8_000
@@ -107,6 +107,7 @@ def check_page_text(path: Path, text: str, library: Library, pages: set[str]) ->
     problems = list(_check_form(page, path, library))
     for source in page.sources:
         problems += _check_source(name, source, library)
+    problems += _check_reverts(page, body, library)
     problems += _check_citations(page)
     problems += check_grounding(page, library)
     problems += _check_links(name, body, path, pages, library)
@@ -148,8 +149,20 @@ def _check_form(page: Page, path: Path, library: Library) -> Iterator[Problem]:
     fences = snippets_of(page)
     if page.snippets != "none" and not any(fence.language == "cuda" for fence in fences):
         yield Problem("snippet", page.id, f"snippets: {page.snippets}, but there is no cuda fence; say none")
+    yield from _check_ran(page, fences, library)
     for fence in fences:
         yield from check_form(fence)
+
+
+def _check_ran(page: Page, fences: list[Snippet], library: Library) -> Iterator[Problem]:
+    """`snippets: ran` needs a recorded run of the text that stands there now. An installed copy holds no records: nothing to compare."""
+    if page.snippets != "ran" or library.ran is None:
+        return
+    seen = library.ran.get(page.id)
+    if seen is None:
+        yield Problem("snippet", page.id, "snippets: ran, but no run is recorded in benchmarks/snippets/h200.yaml; say compiled")
+    elif seen not in {fence.digest for fence in fences}:
+        yield Problem("snippet", page.id, "snippets: ran, but the code has changed since; say compiled until it has run again")
 
 
 def _check_source(name: str, source: Source, library: Library) -> Iterator[Problem]:
@@ -173,6 +186,17 @@ def _check_source(name: str, source: Source, library: Library) -> Iterator[Probl
             yield Problem("source", name, f"{source.key}: {source.id} does not change {source.path}")
         elif (source.line or 0) > MAX_LINE:
             yield Problem("source", name, f"{source.key}: no file has {source.line} lines")
+
+
+def _check_reverts(page: Page, body: str, library: Library) -> Iterator[Problem]:
+    """What a later pull request took back is told with that one beside it: else the page teaches what is no longer there."""
+    cited = {source.id for source in page.sources if source.kind in ("pr", "evidence")}
+    for name in sorted(cited & library.records.keys()):
+        taken = library.reverted_by(library.records[name])
+        if taken and not any(re.search(rf"{re.escape(later)}(?!\d)", body) for later in taken):
+            yield Problem(
+                "reverted", page.id, f"{name} was reverted by {' and '.join(taken)}: name that one in the text, or drop the source"
+            )
 
 
 def _missing(source: Source, library: Library) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from kernelwiki.facts import FactLine, fact_lines
+from kernelwiki.grounding.facts import FactLine, fact_lines
 from kernelwiki.model import Record, Sheet, Source, Term
-from kernelwiki.sheets import find_sheet
+from kernelwiki.reading.reverts import Revert, revert_of, reverted_by
+from kernelwiki.reading.sheets import find_sheet
 
 NEAR_LINES = 3
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -22,7 +23,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def ncu_file(name: str) -> Path | None:
     """A data file of `ncu_skill` (beside us in a checkout or installed), found without importing it."""
-    beside = Path(__file__).resolve().parent.parent / "ncu_skill" / name
+    beside = Path(__file__).resolve().parents[2] / "ncu_skill" / name
     if beside.is_file():
         return beside
     spec = importlib.util.find_spec("ncu_skill")
@@ -102,6 +103,23 @@ class Library:
             return None
         base = self.corpus.parent / "benchmarks" / name
         return next((path for suffix in (".yaml", ".json", ".md") if (path := base.with_name(base.name + suffix)).is_file()), None)
+
+    @cached_property
+    def ran(self) -> dict[str, str] | None:
+        """{page: digest of its fence that ran on a GPU and was right}; None where no runs are recorded, as in an installed copy."""
+        path = self.run_file("snippets/h200")
+        if path is None:
+            return None
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        return {str(page): str(row["sha256"]) for page, row in found["runs"].items()}
+
+    @cached_property
+    def _reverts(self) -> list[Revert]:
+        return [revert for record in self.records.values() if (revert := revert_of(record))]
+
+    def reverted_by(self, record: Record) -> tuple[str, ...]:
+        """Ids of the pull requests that took `record` back."""
+        return reverted_by(record, self._reverts)
 
     def lines(self, source: Source, code: str = "") -> list[FactLine]:
         """Fact lines of a source; `code` is the text of the citing page's snippets. Empty when the source is not there."""

@@ -36,7 +36,8 @@ class Ranking:
     """Weights of the features and the thresholds of the match labels (`ranking.json`, written by training/tune_ranker.py).
 
     `first` ranks the documents whose centre gives the feedback feature, `final` all of them, `lexical` everything without vectors.
-    `strong` and `fair` are probabilities.
+    `strong` and `fair` are probabilities. A page gets `page_bonus` and, once more, `page_asked` times its `asked`: the symptoms that head
+    a page are written by hand for it, while questions of pull requests are many and loose.
     """
 
     first: Mapping[str, float]
@@ -46,6 +47,7 @@ class Ranking:
     strong: float
     fair: float
     page_bonus: float
+    page_asked: float
 
     def chance(self, features: Mapping[str, float]) -> float:
         """Estimated probability that a document with these features answers the query: logistic in the `certainty` weights.
@@ -54,6 +56,13 @@ class Ranking:
         """
         total = self.certainty["bias"] + sum(weight * features.get(name, 0.0) for name, weight in self.certainty.items() if name != "bias")
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
+
+    def likely(self, features: Mapping[str, Array], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Which of `rows` share a word or term with the query and have at least the chance that is labelled fair."""
+        chosen = {name: values[rows] for name, values in features.items()}
+        total = weighted(self.certainty, chosen) + np.float32(self.certainty["bias"])
+        shared: npt.NDArray[np.bool_] = (chosen["coverage"] > 0) | (chosen["terms"] > 0)
+        return shared & (total >= math.log(self.fair / (1.0 - self.fair)))
 
 
 def weighted(weights: Mapping[str, float], features: Mapping[str, Array]) -> Array:
@@ -69,5 +78,5 @@ def weighted(weights: Mapping[str, float], features: Mapping[str, Array]) -> Arr
 @cache
 def default_ranking() -> Ranking:
     """The shipped ranking."""
-    data: dict[str, Any] = json.loads(resources.files("kernelwiki").joinpath("ranking.json").read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads(resources.files("kernelwiki.searching").joinpath("ranking.json").read_text(encoding="utf-8"))
     return Ranking(**data)

@@ -18,10 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from kernelwiki.errors import MissingDependency
-from kernelwiki.facts import tables
+from kernelwiki.grounding.facts import tables
+from kernelwiki.grounding.problems import Problem
 from kernelwiki.model import Page
-from kernelwiki.problems import Problem
-from kernelwiki.records import write_atomically
+from kernelwiki.reading.records import write_atomically
 
 SECONDS = 180
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.S | re.M)
@@ -46,6 +46,11 @@ class Snippet:
     @property
     def settings(self) -> Mapping[str, str]:
         return dict(word.split("=", 1) for word in self.info.split() if "=" in word)
+
+    @property
+    def digest(self) -> str:
+        """The code as `benchmarks/snippets` names what ran: without comments and spacing, the first 16 digits of its sha256."""
+        return hashlib.sha256("".join(re.sub(r"//[^\n]*", "", self.code).split()).encode()).hexdigest()[:16]
 
     @property
     def expected(self) -> tuple[str, ...]:

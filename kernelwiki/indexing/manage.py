@@ -11,8 +11,8 @@ import numpy as np
 
 from kernelwiki.errors import IndexBusy
 from kernelwiki.home import Places, find_places
-from kernelwiki.index import LOCK_SECONDS, IndexInfo, Progress, cannot_write, complete_indexes, read_info, wanted_version
-from kernelwiki.index_builder import make_index
+from kernelwiki.indexing.builder import make_index
+from kernelwiki.indexing.index import LOCK_SECONDS, IndexInfo, Progress, cannot_write, complete_indexes, read_info, wanted_version
 
 
 def build_everything(
@@ -56,7 +56,7 @@ def _fill_chroma(places: Places, folder: Path, info: IndexInfo, force: bool, pro
     """The Chroma collection of this version, embedded or on the server; other versions of ours are dropped there."""
     import shutil
 
-    from kernelwiki.vectors import chroma_client, fill, open_collection
+    from kernelwiki.indexing.vectors import chroma_client, fill, open_collection
 
     url = os.environ.get("KWIKI_CHROMA_URL")
     target, beside = folder / "chroma", places.indexes / f".building-chroma-{info.version}-{os.getpid()}"

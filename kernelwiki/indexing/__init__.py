@@ -1,0 +1,1 @@
+"""Indexing: from corpus values to the arrays, vectors and stores that a search reads."""

@@ -44,7 +44,7 @@ def call(tool: str, **arguments: Any) -> str:
 
 def given_only(arguments: Document) -> Document:
     """Arguments that differ from the defaults: what a next call has to repeat."""
-    defaults = {"kind": "any", "response_format": "concise", "match": "*"}
+    defaults = {"kind": "any", "sort": "relevance", "response_format": "concise", "match": "*"}
     return {name: value for name, value in arguments.items() if value not in (None, "") and value != defaults.get(name)}
 
 

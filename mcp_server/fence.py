@@ -21,12 +21,16 @@ _ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 
 def visible(text: str) -> str:
     """`text` without escape sequences and characters that a reader cannot see; tabs and line feeds stay."""
+    if text.isascii() and text.isprintable():  # most strings: nothing to look for
+        return text
     return _HIDDEN.sub("", _ANSI.sub("", text.replace("\r\n", "\n")))
 
 
 def line(text: object, limit: int = MAX_LINE) -> str:
     """One visible line of at most `limit` characters."""
-    flat = " ".join(visible(str(text)).split())
+    flat = visible(str(text))
+    if "  " in flat or not flat.isprintable() or flat[:1] == " " or flat[-1:] == " ":
+        flat = " ".join(flat.split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

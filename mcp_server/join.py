@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kernelwiki.hits import PAGE_URL
 from kernelwiki.model import Hit, Page, Term
+from kernelwiki.searching.hits import PAGE_URL
 from mcp_server.fence import line
 
 if TYPE_CHECKING:

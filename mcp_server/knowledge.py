@@ -50,7 +50,7 @@ def _is_built() -> bool:
     import os
 
     from kernelwiki.home import find_places
-    from kernelwiki.index import read_info, wanted_version
+    from kernelwiki.indexing.index import read_info, wanted_version
 
     places = find_places()
     return read_info(places.indexes / wanted_version(places, os.environ.get("KWIKI_EMBEDDER", ""))) is not None

@@ -50,7 +50,7 @@ def add_resources(server: MCPServer[Any], app: App) -> None:
 def page_list() -> list[Resource]:
     """Every page as a resource, in order of id; reads file names only."""
     from kernelwiki.home import find_places
-    from kernelwiki.pages import page_files, page_id
+    from kernelwiki.reading.pages import page_files, page_id
 
     ids = sorted(page_id(path) for path in page_files(find_places().pages))
     return [Resource(uri=PAGE.format(id=name), name=name, mime_type="text/markdown") for name in ids]

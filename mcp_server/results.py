@@ -46,6 +46,7 @@ class SearchHit(Shape):
     snippet: str
     merged_at: str | None = None
     archs: list[str] | None = None
+    reverted_by: list[str] | None = None
     evidence: list[Place] | None = None
 
 

@@ -38,7 +38,7 @@ async def allowed_file(given: str, folders: tuple[Path, ...], context: Any, *, a
 def find(given: str, folders: tuple[Path, ...]) -> Path:
     """The real path of `given` below one of `folders`. Raises PathRefused."""
     if not given or len(given) > MAX_PATH or "\0" in given:
-        raise PathRefused(f"a path of 1 to {MAX_PATH} characters is needed, without NUL.", nearest_reports(folders))
+        raise PathRefused(f"a path of 1 to {MAX_PATH} characters is needed, without NUL.", nearest_reports(folders, ""))
     outside = False
     for folder in folders:
         path = Path(os.path.realpath(folder / given))
@@ -50,20 +50,19 @@ def find(given: str, folders: tuple[Path, ...]) -> Path:
     raise PathRefused(
         f"{line(given, 200)} {reason}. Allowed: files below {', '.join(str(folder) for folder in folders) or 'no folder'} "
         "(start the server with --root DIR for another one).",
-        nearest_reports(folders),
+        nearest_reports(folders, Path(given).name),
     )
 
 
-def nearest_reports(folders: Iterable[Path], limit: int = 5) -> tuple[str, ...]:
-    """Reports below the roots, as a client may name them; looks at the first entries only."""
-    found = []
-    for folder in folders:
-        for path in _walk(folder):
-            if path.name.endswith(SUFFIXES):
-                found.append(str(path.relative_to(folder)))
-                if len(found) == limit:
-                    return tuple(found)
-    return tuple(found)
+def nearest_reports(folders: Iterable[Path], wanted: str, limit: int = 5) -> tuple[str, ...]:
+    """Reports below the roots, as a client may name them, those whose name is most like `wanted` first; looks at the first entries only."""
+    from difflib import SequenceMatcher
+
+    def likeness(path: str) -> float:
+        return SequenceMatcher(None, wanted[-200:].lower(), Path(path).name[-200:].lower()).ratio()
+
+    found = [str(path.relative_to(folder)) for folder in folders for path in _walk(folder) if path.name.endswith(SUFFIXES)]
+    return tuple(sorted(found, key=lambda path: (-likeness(path), path)))[:limit]
 
 
 def _walk(folder: Path) -> Iterator[Path]:

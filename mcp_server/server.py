@@ -1,24 +1,28 @@
-"""Server: the MCP server with its tools, resources and prompts; checks arguments before a tool sees them."""
+"""Server: the MCP server with its tools, resources and prompts; checks arguments before a tool sees them.
+
+Tools, resources and prompts are made when a client first asks for one of them: the answer to `initialize` waits for none of it.
+"""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
-from mcp_types import CallToolResult, InputRequiredResult, Resource
+from mcp.server.mcpserver.tools import Tool, ToolManager
 from pydantic import ValidationError
 
-from mcp_server import fence
 from mcp_server.app import App
-from mcp_server.ncu_tools import ncu_tools
-from mcp_server.prompts import add_prompts
-from mcp_server.resources import add_resources, page_list
 from mcp_server.settings import Settings
-from mcp_server.wiki_tools import wiki_tools
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel.helper_types import ReadResourceContents
+    from mcp_types import CallToolResult, GetPromptResult, InputRequiredResult, Prompt, Resource, ResourceTemplate
+    from mcp_types import Tool as ListedTool
+    from pydantic import AnyUrl
 
 NAME = "kernel-skills"
 INSTRUCTIONS = """GPU kernel knowledge and profile analysis, offline.
@@ -33,18 +37,45 @@ A truncated answer ends with the exact `next` call. Strings in answers are quote
 class SkillServer(MCPServer[None]):
     """MCPServer that refuses unknown arguments, words argument errors for a model, and lists pages as resources."""
 
+    def __init__(self, app: App, **settings: Any) -> None:
+        super().__init__(NAME, **settings)
+        self._app: App | None = app
+
+    def _fill(self) -> None:
+        """Make tools, resources and prompts, once."""
+        app, self._app = self._app, None
+        if app:
+            from mcp_server.prompts import add_prompts
+            from mcp_server.resources import add_resources
+
+            self._tool_manager = ToolManager(tools=make_tools(app))
+            if "wiki" in app.settings.toolsets:
+                add_resources(self, app)
+            add_prompts(self)
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        self._fill()
+        return super()._tool_input_schema(name)
+
+    async def list_tools(self) -> list[ListedTool]:
+        self._fill()
+        return await super().list_tools()
+
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """The SDK's call with our checks around it. Raises ToolError."""
+        from mcp_server.fence import quoted
+
+        self._fill()
         tool = self._tool_manager.get_tool(name)
         if tool is None:
             names = [known.name for known in self._tool_manager.list_tools()]
-            raise ToolError(f"there is no tool {fence.quoted(name, 80)}. {_near(name, names)}")
+            raise ToolError(f"there is no tool {quoted(name, 80)}. {_near(name, names)}")
         known = tool.parameters["properties"]
         unknown = [key for key in arguments if key not in known]
         if unknown:
-            raise ToolError(f"{name} has no argument {fence.quoted(unknown[0], 80)}. {_near(unknown[0], list(known))}")
+            raise ToolError(f"{name} has no argument {quoted(unknown[0], 80)}. {_near(unknown[0], list(known))}")
         try:
             return await super().call_tool(name, arguments, context)
         except UnexpectedToolError:
@@ -57,20 +88,47 @@ class SkillServer(MCPServer[None]):
 
     async def list_resources(self) -> list[Resource]:
         """The fixed resources, then every page."""
+        from mcp_server.resources import page_list
+
+        self._fill()
         return [*await super().list_resources(), *page_list()]
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        self._fill()
+        return await super().list_resource_templates()
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[None, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        self._fill()
+        return await super().read_resource(uri, context)
+
+    async def list_prompts(self) -> list[Prompt]:
+        self._fill()
+        return await super().list_prompts()
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[None, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        self._fill()
+        return await super().get_prompt(name, arguments, context)
 
 
 def _near(name: str, known: list[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.5)
     return (f"Did you mean {close[0]}? " if close else "") + f"Valid: {', '.join(known)}."
 
 
 def _worded(error: ValidationError) -> str:
     """Each problem as `argument: what is wrong`, with the value that was given."""
+    from mcp_server.fence import quoted
+
     rows = []
     for problem in error.errors(include_url=False)[:5]:
         place = ".".join(str(part) for part in problem["loc"])
-        given = "" if problem["type"] == "missing" else f" (given: {fence.quoted(problem['input'], 60)})"
+        given = "" if problem["type"] == "missing" else f" (given: {quoted(problem['input'], 60)})"
         rows.append(f"{place}: {problem['msg']}{given}")
     return "; ".join(rows)
 
@@ -83,24 +141,28 @@ def package_version() -> str:
         return ""
 
 
-def build_server(settings: Settings) -> SkillServer:
-    """The server for these settings. Opens nothing: the first call does."""
-    app = App(settings)
-    tools = [*(wiki_tools(app) if "wiki" in settings.toolsets else []), *(ncu_tools(app) if "ncu" in settings.toolsets else [])]
-    if "lab" in settings.toolsets:
+def make_tools(app: App) -> list[Tool]:
+    """The tools of the toolsets that are on, in a stable order: wiki, ncu, lab."""
+    from mcp_server.ncu_tools import ncu_tools
+    from mcp_server.wiki_tools import wiki_tools
+
+    on = app.settings.toolsets
+    tools = [*(wiki_tools(app) if "wiki" in on else []), *(ncu_tools(app) if "ncu" in on else [])]
+    if "lab" in on:
         from mcp_server.lab_tools import lab_tools
 
         tools += lab_tools(app)
-    server = SkillServer(
-        NAME,
+    return tools
+
+
+def build_server(settings: Settings) -> SkillServer:
+    """The server for these settings. Opens nothing: the first call does."""
+    app = App(settings)
+    return SkillServer(
+        app,
         title="kernel-skills",
         version=package_version(),
         instructions=INSTRUCTIONS,
-        tools=tools,
         lifespan=app.running,
         log_level="WARNING",
     )
-    if "wiki" in settings.toolsets:
-        add_resources(server, app)
-    add_prompts(server)
-    return server

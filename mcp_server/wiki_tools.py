@@ -40,18 +40,21 @@ def wiki_tools(app: App) -> list[Tool]:
         arch: Annotated[Several, Field(description="sm90,sm100")] = "",
         tag: Several = "",
         since: Annotated[str, Field(max_length=40, description="2025-06")] = "",
+        uses: Annotated[str, Field(max_length=200, description="name in an added line: tcgen05.mma, tma_*")] = "",
+        sort: Literal["relevance", "oldest", "newest"] = "relevance",
         limit: Limit = 8,
         offset: Offset = 0,
         response_format: ResponseFormat = "concise",
     ) -> Annotated[CallToolResult, SearchAnswer]:
         """Search GPU kernel pages and merged pull requests (CUTLASS, DeepGEMM, FlashInfer, FlashAttention, FlashMLA, ThunderKittens,
         vLLM, SGLang) by words, API name, symptom, or finding id of ncu_diagnose.
-        Good: "tcgen05 TMEM epilogue", "tail-effect". Bad: "make it fast"."""
-        given = {"query": query, "kind": kind, "repo": repo, "arch": arch, "tag": tag, "since": since, "limit": limit}
-        arguments = given_only({**given, "response_format": response_format})
-        filters = {"kind": kind, "repo": _several(repo), "arch": _several(arch), "tag": _several(tag), "since": since}
+        Good: "tcgen05 TMEM epilogue", "tail-effect". Bad: "make it fast". First use of a name: uses and sort=oldest."""
+        plain = {"kind": kind, "since": since, "uses": uses, "sort": sort}
+        several = {"repo": repo, "arch": arch, "tag": tag}
+        arguments = given_only({"query": query, **plain, **several, "limit": limit, "response_format": response_format})
+        filters: Document = {**plain, **{name: _several(value) for name, value in several.items()}}
         async with explained("kwiki_search", otherwise=call("kwiki_search", query=query[:200])):
-            answer = await app.knowledge.ask(lambda wiki: _answer(wiki, query, filters, limit, offset), progress_of(context))
+            answer = await app.knowledge.ask(lambda wiki: wiki.answer(query, limit=limit, offset=offset, **filters), progress_of(context))
         return result(_searched(answer, arguments, limit, offset, response_format))
 
     async def kwiki_read(
@@ -80,17 +83,6 @@ def _several(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _answer(wiki: Wiki, query: str, filters: Document, limit: int, offset: int) -> Answer:
-    """The answer to a query; a finding id is searched by what the vocabulary knows of it."""
-    from mcp_server.join import finding_query
-
-    words = finding_query(wiki, query)
-    answer = wiki.answer(words or query, limit=limit, offset=offset, **filters)
-    if not words:
-        return answer
-    return replace(answer, query=query, notes=(*answer.notes, f"finding id, searched as: {words}"))
-
-
 def _searched(answer: Answer, arguments: Document, limit: int, offset: int, response_format: ResponseFormat) -> Reply:
     from kernelwiki.render import answer_text
 
@@ -113,8 +105,8 @@ def hit_row(hit: Hit, response_format: ResponseFormat) -> Document:
     """One hit; concise leaves out the score, the tags and the addresses of evidence."""
     from kernelwiki.render import hit_json
 
-    row = fence.data(hit_json(hit))
-    keys = ["id", "kind", "title", "url", "match", "snippet", "archs"]
+    row = hit_json(hit)
+    keys = ["id", "kind", "title", "url", "match", "snippet", "archs", "reverted_by"]
     places = row["evidence"]
     if response_format == "detailed":
         keys += ["score", "tags", "merged_at"]
@@ -123,7 +115,8 @@ def hit_row(hit: Hit, response_format: ResponseFormat) -> Document:
     found = {key: row[key] for key in keys if row.get(key)} | {"snippet": row["snippet"]}
     if hit.merged_at:
         found["merged_at"] = hit.merged_at[:10]
-    return found | ({"evidence": places} if places else {})
+    cleaned: Document = fence.data(found | ({"evidence": places} if places else {}))
+    return cleaned
 
 
 def _item(wiki: Wiki, wanted: str, sources: bool) -> Document:

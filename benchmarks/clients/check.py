@@ -286,8 +286,7 @@ def compared(bench: Bench, search: dict[str, Any], read: dict[str, Any], diagnos
         found, wanted = ([item["id"] for item in row["findings"]] for row in (kernel, expected))
         expect(found and found == wanted[: len(found)], (found, wanted))
         expect(kernel["name"] == expected["name"] and kernel["duration_ns"] == expected["duration_ns"], kernel)
-    words = next(note for note in search["notes"] if note.startswith("finding id")).partition("searched as: ")[2]
-    hits = bench.ours("kwiki", "search", words, "--limit", "3")
+    hits = bench.ours("kwiki", "search", search["query"], "--limit", "3")
     expect([hit["id"] for hit in search["results"]] == [hit["id"] for hit in hits["results"]], search)
     first = diagnosis["kernels"][0]["findings"]
     return f"3 tool results, equal to `kwiki search`, `kwiki show` and `ncu-skill diagnose` (first finding: {first[0]['id']})"

@@ -15,7 +15,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp import Client
 from mcp_parts import REPORTS, REPOS, ROOT, SHARED, Caller, Places, hostile_page, hostile_record, stdio_server
 
-from kernelwiki.records import read_records, write_records
+from kernelwiki.reading.records import read_records, write_records
 from mcp_server.server import build_server
 from mcp_server.settings import make_settings
 

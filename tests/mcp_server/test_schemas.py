@@ -55,7 +55,7 @@ def test_hints_tell_which_tools_write(name: str) -> None:
 
 def test_argument_names_are_those_of_the_contract() -> None:
     known = {"query", "id", "report", "launch", "kernel", "base", "candidate", "match", "limit", "offset", "response_format"}
-    filters = {"kind", "repo", "arch", "tag", "since", "note", "lesson", "parent"}
+    filters = {"kind", "repo", "arch", "tag", "since", "uses", "sort", "note", "lesson", "parent"}
     used = {argument for tool in TOOLS.values() for argument in tool["inputSchema"]["properties"]}
     assert known <= used <= known | filters
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import httpx
+import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -194,6 +195,16 @@ print(" ".join(sorted(sys.modules)))
 """
 
 
+BUILDING = """
+import sys
+from mcp_server.server import build_server
+from mcp_server.settings import Settings
+build_server(Settings((), False))
+print(" ".join(sorted(sys.modules)))
+"""
+LATER = {"mcp_server.results", "mcp_server.wiki_tools", "mcp_server.ncu_tools", "mcp_server.prompts", "mcp_server.resources"}
+
+
 def python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, encoding="utf-8", cwd=ROOT).stdout
 
@@ -202,6 +213,10 @@ def test_nothing_heavy_is_loaded_before_the_first_call() -> None:
     loaded = set(python(LISTING).split())
     assert "mcp" in loaded
     assert not loaded & HEAVY
+
+
+def test_the_answer_to_initialize_waits_for_no_tool_to_be_made() -> None:
+    assert not set(python(BUILDING).split()) & LATER
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -263,12 +278,14 @@ def test_forty_concurrent_calls_over_http(places: Places, memory: Caller, portal
 
     async def scenario(url: str) -> None:
         async def one(tool: str, arguments: dict[str, Any]) -> None:
-            async with Client(url) as client:
+            async with Client(streamable_http_client(url, http_client=http)) as client:
                 found = await client.call_tool(tool, arguments)
                 if found.is_error or not found.structured_content:
                     errors.append(text_of(found))
 
-        async with anyio.create_task_group() as group:
+        # Forty sessions over one pool of connections: a client of its own would read all certificates of the machine, for plain HTTP.
+        http = httpx2.AsyncClient(verify=False, timeout=120)
+        async with http, anyio.create_task_group() as group:
             for tool, arguments in calls:
                 group.start_soon(one, tool, arguments)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_parts import Caller, Places, text_of
+import yaml
+from mcp_parts import ROOT, Caller, Places, text_of
 from mcp_types import CallToolResult
 
 from mcp_server import fence
@@ -65,11 +66,51 @@ def test_detailed_adds_what_concise_leaves_out(caller: Caller) -> None:
     assert all(place["url"].startswith("https://") for place in long["evidence"])
 
 
-def test_a_finding_id_searches_what_the_vocabulary_knows_of_it(caller: Caller) -> None:
-    found = caller.data("kwiki_search", query="tail-effect", kind="page")
-    assert found["query"] == "tail-effect"
-    assert any("finding id" in note for note in found["notes"])
-    assert "pattern/tail-effect" in [hit["id"] for hit in found["results"]][:3]
+def finding_ids() -> list[str]:
+    """Every finding of the playbook: what ncu_diagnose may say."""
+    rows = yaml.safe_load((ROOT / "ncu_skill" / "playbook.yaml").read_text(encoding="utf-8"))
+    return [name for name, row in rows.items() if isinstance(row, dict) and "title" in row]
+
+
+def test_every_finding_id_leads_to_its_own_page_first(memory: Caller) -> None:
+    assert len(finding_ids()) >= 29
+    for finding in finding_ids():
+        for kind in ("any", "page"):
+            found = memory.data("kwiki_search", query=finding, kind=kind, limit=3)
+            assert found["results"][0]["id"] == f"pattern/{finding}", (finding, kind)
+            assert finding in found["terms"], finding
+
+
+def test_the_findings_are_those_of_the_contract(memory: Caller) -> None:
+    contract = ROOT.parent / "shared" / "design" / "contracts.md"
+    if not contract.is_file():
+        pytest.skip("../shared/design is not here")
+    listed = contract.read_text(encoding="utf-8").split("* Finding ids:")[1].split(";")[0]
+    assert set(re.findall(r"`([a-z0-9-]+)`", listed)) <= set(finding_ids())
+
+
+def test_the_first_use_of_a_name_is_one_call(caller: Caller) -> None:
+    found = caller.data("kwiki_search", query="cp.async.bulk", uses="cp.async.bulk", sort="oldest", limit=50)
+    assert found["total"] == len(found["results"]) > 0
+    times = [hit["merged_at"] for hit in found["results"]]
+    assert times == sorted(times)
+    for hit in found["results"]:
+        assert hit["evidence"][0]["text"].startswith("cp.async.bulk") and hit["evidence"][0]["line"]
+    first = caller.data("kwiki_search", query="bulk copy", uses="cp.async.bulk", sort="newest", limit=1)
+    assert first["results"][0]["merged_at"] == max(times)
+    if "next" in first:
+        assert '"sort": "newest"' in first["next"] and '"uses": "cp.async.bulk"' in first["next"]
+
+
+def test_a_slip_in_a_name_is_answered_by_the_nearest_one(caller: Caller) -> None:
+    assert caller.error("ncu_summary", report="rangee.ncu-rep").rsplit("Next: ", 1)[1] == 'ncu_summary {"report": "range.ncu-rep"}'
+    assert caller.error("ncu_summary", report="graf.ncu-rep").rsplit("Next: ", 1)[1] == 'ncu_summary {"report": "graph.ncu-rep"}'
+    names = [group["name"] for group in caller.data("ncu_summary", report="python.ncu-rep")["groups"]]
+    wanted = next(name for name in reversed(names) if re.fullmatch(r"\w{8,}", name))
+    slip = wanted[:3] + wanted[4:]
+    assert not any(slip in name for name in names)
+    message = caller.error("ncu_diagnose", report="python.ncu-rep", kernel=slip)
+    assert message.rsplit("Next: ", 1)[1].endswith(f'"kernel": "{wanted}"}}')
 
 
 def test_a_page_is_read_to_its_end_by_the_next_calls(caller: Caller) -> None:

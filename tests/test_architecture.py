@@ -196,3 +196,15 @@ def test_only_the_child_process_of_ncu_skill_loads_the_vendors_library() -> None
         if isinstance(node, ast.Import) and any(alias.name == "ncu_report" for alias in node.names)
     ]
     assert importers == ["ncu_skill/vendor_worker.py"]
+
+
+def test_recorded_runs_that_pages_cite_ship_with_the_package() -> None:
+    """Without them `kwiki check` of an installed copy calls its own pages ungrounded."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    shipped = dict(re.findall(r'^"(benchmarks/[^"]+)" = "kernelwiki/([^"]+)"$', text, re.M))
+    pages = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "corpus" / "pages").rglob("*.md"))]
+    cited = {name for page in pages for name in re.findall(r'kind: run, id: "([^"]+)"', page)}
+    assert cited
+    assert {name for name in cited if not any(path.rpartition(".")[0] == f"benchmarks/{name}" for path in shipped)} == set()
+    assert "benchmarks/snippets/h200.yaml" in shipped and all((ROOT / path).is_file() for path in shipped)
+    assert all(path == place for path, place in shipped.items())

@@ -172,7 +172,7 @@ def test_the_locator_check_can_fail() -> None:
     assert not _says(Evidence("arch", "sm90", "k.cu", 2), "sm_100a")
 
 
-@pytest.mark.parametrize("name", ["FlashMLA", "DeepGEMM", "ThunderKittens"])
+@pytest.mark.parametrize("name", ["FlashMLA", "DeepGEMM", "ThunderKittens", "cutlass", "flash-attention", "flashinfer", "sglang", "vllm"])
 def test_ingesting_a_repository_again_gives_the_shipped_bytes(name: str, shared_prs: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
     found = list(import_files([shared_prs / f"{name}.prs.jsonl.gz"], vocabulary, Tally()))
     (written,) = write_records(tmp_path, found)["files"]

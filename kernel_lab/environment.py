@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,14 @@ def version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def isolated_lacks(modules: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `modules` that a candidate's process would not find: it starts with -I, so PYTHONPATH and the user's site are not seen."""
+    code = "import importlib.util, sys; print(*(name for name in sys.argv[1:] if importlib.util.find_spec(name) is None))"
+    command = [sys.executable, "-I", "-c", code, *modules]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
+    return tuple(done.stdout.split()) if done.returncode == 0 else modules
 
 
 def scorer() -> dict[str, str]:

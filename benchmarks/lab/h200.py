@@ -1,6 +1,7 @@
 """Judge honest and dishonest GPU candidates on a real device through the whole lab: `python benchmarks/lab/h200.py OUT [seconds] [names…]`.
 
 Needs an H100 or H200, torch, Triton, flashinfer-bench and nvcc. Writes OUT/h200.json, and Nsight Compute reports where ncu is on PATH.
+`... keep OUT/h200.json [NAME.json]` makes that file the record NAME.json here and writes the README's tables from it.
 """
 
 from __future__ import annotations
@@ -58,22 +59,24 @@ def jobs(folder: Path) -> list[tuple[str, str, str, str, Path]]:
         path.write_text(json.dumps(solution.document), encoding="utf-8")
         found.append((name, "honest", data, solution.definition, path))
     for entry in yaml.safe_load((ROOT / "tests/kernel_lab/corpus/gpu.yaml").read_text(encoding="utf-8")):
-        spec = {
-            "language": "python",
-            "target_hardware": ["cuda"],
-            "entry_point": "main.py::run",
-            "destination_passing_style": not entry.get("returns", False),
-        }
+        language = entry.get("language", "python")
+        file = "main.cu" if language == "cuda" else "main.py"
         made = {
             "name": entry["name"],
             "definition": "rmsnorm_h4096_bf16",
             "author": "tests",
-            "spec": spec,
-            "sources": [{"path": "main.py", "content": entry["source"]}],
+            "spec": {
+                "language": language,
+                "target_hardware": ["cuda"],
+                "entry_point": f"{file}::run",
+                "destination_passing_style": not entry.get("returns", False),
+            },
+            "sources": [{"path": file, "content": entry["source"]}],
         }
         path = folder / f"{entry['name']}.json"
         path.write_text(json.dumps(made), encoding="utf-8")
-        found.append((entry["name"], entry["class"], "rmsnorm", "rmsnorm_h4096_bf16", path))
+        kind = f"honest: {entry['class']}" if entry.get("honest") else entry["class"]
+        found.append((entry["name"], kind, "rmsnorm", "rmsnorm_h4096_bf16", path))
     return [found[0], *found[4:], *found[1:4]]
 
 
@@ -135,5 +138,56 @@ def main(out: Path, seconds: float, names: list[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-if __name__ == "__main__":
+FIELDS = ("name", "kind", "verdict", "gates", "vs_baseline", "workloads", "timings", "scorer_alone", "sandbox", "seconds")
+
+
+def keep(found: Path, name: str = "h200.json") -> None:
+    """The record and the README's tables, from one run."""
+    report = json.loads(found.read_text(encoding="utf-8"))
+    rows = [{key: row.get(key) for key in FIELDS} for row in report["rows"]]
+    versions = {
+        item["name"]: item["detail"] for item in report.get("doctor", []) if item["name"] in ("torch", "flashinfer_bench", "triton")
+    }
+    day = report.get("date") or time.strftime("%Y-%m-%d", time.gmtime(found.stat().st_mtime))
+    Path(__file__).with_name(name).write_text(
+        json.dumps({"device": "NVIDIA H200", "date": day, "versions": versions, "rows": rows}, indent=0) + "\n", encoding="utf-8"
+    )
+    readme = Path(__file__).with_name("README.md")
+    text = readme.read_text(encoding="utf-8")
+    for kind, table in (("verdicts", verdicts(rows)), ("timings", timings(rows))):
+        begin, end = f"<!-- {name}: {kind} -->\n", f"<!-- end of {name}: {kind} -->"
+        if begin in text:
+            head, rest = text.split(begin)
+            text = head + begin + table + end + rest.split(end)[1]
+    readme.write_text(text, encoding="utf-8")
+
+
+def verdicts(rows: list[dict[str, Any]]) -> str:
+    lines = ["| candidate | kind | verdict | gates that complain | flashinfer-bench alone |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        said = sorted({trace["status"] for trace in row["scorer_alone"] or []})
+        speed = max((trace.get("speedup_factor") or 0.0 for trace in row["scorer_alone"] or []), default=0.0)
+        alone = " and ".join(said) + (f", up to {speed:.3g}x" if speed else "")
+        lines.append(f"| {row['name']} | {row['kind']} | {row['verdict']} | {', '.join(row['gates']) or '-'} | {alone} |")
+    return "\n".join(lines) + "\n"
+
+
+def timings(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| candidate | workload | event, one call after a flushed cache | event, call without a pause | wall, call without a pause "
+        "| kernels (profiler) | baseline, event |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        baseline = {item["uuid"]: item["baseline_ms"] for item in row["workloads"] or []}
+        for item in row["timings"] or []:
+            times = [item["event_ms"] * 1e3, item["batch_event_ms"] * 1e3, item["batch_wall_ms"] * 1e3, item["kernel_us"]]
+            times.append((baseline.get(item["workload"]) or 0.0) * 1e3)
+            lines.append(f"| {row['name']} | {item['workload']} | {' | '.join(f'{value:.1f}' for value in times)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__" and sys.argv[1] == "keep":
+    keep(Path(sys.argv[2]), *sys.argv[3:4])
+elif __name__ == "__main__":
     main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 400.0, sys.argv[3:])

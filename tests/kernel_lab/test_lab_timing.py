@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
+from lab_parts import ROOT
 
+from kernel_lab.local import clocks_of
 from kernel_lab.timing import cache_seen, paired_ratio
 
 
@@ -47,3 +50,35 @@ def test_a_ratio_of_six_pairs_has_an_interval_and_one_of_five_has_the_whole_rang
     six = paired_ratio([2.0, 2.1, 1.9, 2.0, 2.2, 1.8], [1.0] * 6)
     assert six.verdict == "faster" and six.low >= 1.8
     assert paired_ratio([2.0, 0.5, 2.0, 2.0, 2.0], [1.0] * 5).verdict == "same within noise"
+
+
+RECORDS = [
+    (path.stem, row)
+    for path in sorted((ROOT / "benchmarks" / "lab").glob("h200*.json"))
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+    if row["timings"]
+]
+
+
+@pytest.mark.parametrize(("record", "row"), RECORDS, ids=[f"{record}-{row['name']}" for record, row in RECORDS])
+def test_the_clocks_of_recorded_h200_runs_tell_side_streams_and_patched_timers_from_honest_work(record: str, row: dict) -> None:
+    problem, doubt = clocks_of(row["timings"])
+    if row["kind"].startswith("honest"):
+        assert not problem and not doubt
+    elif row["kind"] in ("side-stream work", "patched timers"):
+        assert problem or doubt
+
+
+@pytest.mark.parametrize(
+    ("event", "batch_event", "wall", "kernels", "said"),
+    [
+        (0.1, 0.1, 0.1, 90.0, ""), (0.1, 0.02, 0.1, 10.0, "problem"), (0.1, 0.06, 0.08, 130.0, "problem"),
+        (0.1, 0.1, 0.1, 180.0, "doubt"), (0.1, 0.1, 0.1, 390.0, "doubt"), (0.1, 0.1, 0.1, 0.0, ""),
+    ],
+)  # fmt: skip
+def test_joined_streams_are_a_doubt_and_work_outside_the_events_a_problem(
+    event: float, batch_event: float, wall: float, kernels: float, said: str
+) -> None:
+    row = {"workload": "w", "event_ms": event, "batch_event_ms": batch_event, "batch_wall_ms": wall, "kernel_us": kernels, "kernels": [1]}
+    problem, doubt = clocks_of([row])
+    assert ("problem" if problem else "doubt" if doubt else "") == said

@@ -87,11 +87,12 @@ class SkillServer(MCPServer[None]):
             raise ToolError(str(cause or error)) from None
 
     async def list_resources(self) -> list[Resource]:
-        """The fixed resources, then every page."""
+        """The fixed resources, then every page; nothing without the wiki, whose pages they are."""
         from mcp_server.resources import page_list
 
         self._fill()
-        return [*await super().list_resources(), *page_list()]
+        fixed = await super().list_resources()
+        return [*fixed, *page_list()] if fixed else []
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         self._fill()

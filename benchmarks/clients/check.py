@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import (
+    HERE,
+    PREFIX,
+    REPORT,
+    ROOT,
+    SERVER,
+    VENV,
+    AppServer,
+    Bench,
+    Failed,
+    binary,
+    expect,
+    export,
+    first_document,
+    init_event,
+    install,
+    text_of,
+)
+from first import FirstConnections
 from model import ScriptedModel
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
-FOLDER = ROOT / ".clients"
 DOC = ROOT / "docs" / "clients.md"
 MARKS = "<!-- results: ./run clients -->", "<!-- end of results -->"
-VENV = Path(sys.executable).parent
-SERVER = VENV / "kernel-skills-mcp"
-EXAMPLE = ROOT / "examples" / "lab" / "rmsnorm"
-PREFIX = "mcp__kernel-skills__"
-REPORT = "python.ncu-rep"
-SECONDS = 240
+FIRST = "first connection: fresh clone, empty home, "
 
 
 @dataclass(frozen=True)
@@ -37,82 +45,6 @@ class Outcome:
     what: str
     ok: bool
     seen: str
-
-
-class Failed(Exception):
-    """A check that saw something else."""
-
-
-def expect(condition: object, seen: object) -> None:
-    if not condition:
-        raise Failed(str(seen)[:600])
-
-
-class Bench:
-    """A project folder with a report, a prepared index, and a fresh home for every client."""
-
-    def __init__(self) -> None:
-        self.data = FOLDER / "data"
-        # Outside the checkout: clients look for skills, plugins and instructions in the folders above.
-        self.base = Path(tempfile.mkdtemp(prefix="kernel-skills-clients-"))
-        self.project = self.base / "project"
-        self.project.mkdir()
-        with tarfile.open(ROOT / "tests" / "ncu_skill" / "reports" / "corpus.tar.xz") as tar:
-            tar.extract(next(name for name in tar.getnames() if name.endswith(REPORT)), self.project)
-        self.lab = self.base / "lab"
-        baseline = next(EXAMPLE.rglob("solutions/**/*_baseline.json"))
-        definition = json.loads(baseline.read_text(encoding="utf-8"))["definition"]
-        words = ["--dataset", EXAMPLE, "--definition", definition, "--baseline", baseline, "--arch", "cpu"]
-        self.run([VENV / "kernel-lab", "init", self.lab, *words], self.data, KERNEL_LAB_HOME=str(self.base / "ledgers"))
-        shutil.copy(baseline, self.lab / "solution.json")
-
-    def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """What a new user has: a path, a language and an empty home (plus the prepared index)."""
-        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        own = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "NO_COLOR": "1"}
-        return {**kept, **own, "HOME": str(home), "KWIKI_HOME": str(self.data), **more}
-
-    def fresh_home(self, name: str) -> Path:
-        home = self.base / "home" / name
-        home.mkdir(parents=True)
-        return home
-
-    def run(self, command: list[str | Path], home: Path, **more: str) -> str:
-        """stdout and stderr of a command in the project folder."""
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=self.project,
-            env=self.environment(home, **more),
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=SECONDS,
-            check=False,
-            encoding="utf-8",
-        )
-        return done.stdout + done.stderr
-
-    def ours(self, *words: str) -> dict[str, Any]:
-        """The `--json` document of one of our own commands."""
-        command = [str(VENV / words[0]), *words[1:], "--json"]
-        done = subprocess.run(command, cwd=self.project, env=self.environment(self.data), capture_output=True, check=True, encoding="utf-8")
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-
-def binary(name: str) -> Path:
-    return FOLDER / "node_modules" / ".bin" / name
-
-
-def install() -> None:
-    """npm install of the pinned versions, once."""
-    FOLDER.mkdir(exist_ok=True)
-    pins = (HERE / "package.json").read_text(encoding="utf-8")
-    stamp = FOLDER / "installed.json"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == pins and all(binary(name).exists() for name in ("claude", "codex")):
-        return
-    (FOLDER / "package.json").write_text(pins, encoding="utf-8")
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True)
-    stamp.write_text(pins, encoding="utf-8")
 
 
 CALLS: list[tuple[str, dict[str, str]]] = [
@@ -141,19 +73,14 @@ LAB_CALLS: list[tuple[str, dict[str, str], str]] = [
 # ---- inspector --------------------------------------------------------------------------------
 
 
-def inspector(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
+def inspector(bench: Bench, new: FirstConnections) -> Iterator[tuple[str, Callable[[], str]]]:
     home = bench.fresh_home("inspector")
     server: list[str | Path] = [binary("mcp-inspector"), "--cli", SERVER]
     lab: list[str | Path] = ["--lab", bench.lab]
     environment = ["-e", f"KWIKI_HOME={bench.data}", "-e", f"KERNEL_LAB_HOME={bench.base / 'ledgers'}"]
 
     def ask(*words: str) -> dict[str, Any]:
-        text = bench.run([*server, *lab, *environment, *words], home)
-        try:
-            found: dict[str, Any] = json.JSONDecoder().raw_decode(text[text.index("{") :])[0]
-        except ValueError:
-            raise Failed(text[-400:]) from None
-        return found
+        return first_document(bench.run([*server, *lab, *environment, *words], home))
 
     def listing() -> str:
         tools = [tool["name"] for tool in ask("--method", "tools/list")["tools"]]
@@ -170,7 +97,7 @@ def inspector(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
         for name, arguments, refusal in calls:
             words = [word for key, value in arguments.items() for word in ("--tool-arg", f"{key}={value}")]
             found = ask("--method", "tools/call", "--tool-name", name, *words)
-            if refusal and refusal in _text(found["content"]):
+            if refusal and refusal in text_of(found["content"]):
                 refused.append(f"{name} ({refusal})")
             else:
                 expect(not found.get("isError") and found.get("structuredContent"), f"{name}: {found}")
@@ -178,12 +105,13 @@ def inspector(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
         return f"{len(calls)} tools called{said}"
 
     yield "calls every tool (`--cli --method tools/call`)", calling
+    yield f'{FIRST}`mcp-inspector --cli "$PWD/run" mcp --method tools/call`', lambda: new.result("inspector")
 
 
 # ---- Claude Code ------------------------------------------------------------------------------
 
 
-def claude(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
+def claude(bench: Bench, new: FirstConnections) -> Iterator[tuple[str, Callable[[], str]]]:
     home = bench.fresh_home("claude")
     program = binary("claude")
 
@@ -227,7 +155,7 @@ def claude(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
         ]
         model = ScriptedModel([(PREFIX + name, arguments) for name, arguments in plan], "The diagnosis and its page.")
         init_event(bench, bench.fresh_home("claude-turn"), model, "--strict-mcp-config", "--mcp-config", str(home / "mcp.json"))
-        results = [json.loads(_text(result["content"])) for result in model.results()]
+        results = [json.loads(text_of(result["content"])) for result in model.results()]
         expect(len(results) == 3, [str(result)[:200] for result in model.results()])
         return compared(bench, *results)
 
@@ -251,30 +179,7 @@ def claude(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
         return "added from a folder, installed, details list the skill and the server"
 
     yield "`claude plugin marketplace add`, `plugin install`, `plugin details`", marketplace
-
-
-def init_event(bench: Bench, home: Path, model: ScriptedModel, *options: str) -> dict[str, Any]:
-    """Runs one session against the scripted model; its first line."""
-    with model.serving() as address:
-        text = bench.run(
-            [
-                *(binary("claude"), "-p", "--output-format", "stream-json", "--verbose", "--max-turns", "8"),
-                *options,
-                *("--allowedTools", f"{PREFIX}*", "--", f"What holds {REPORT} back?"),
-            ],
-            home,
-            ANTHROPIC_BASE_URL=address,
-            ANTHROPIC_API_KEY="dummy",
-        )
-    events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    expect(events and events[0].get("subtype") == "init", text)
-    expect(events[-1].get("subtype") == "success", events[-1])
-    found: dict[str, Any] = events[0]
-    return found
-
-
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
+    yield f'{FIRST}`claude mcp add … -- "$PWD/run" mcp`, one turn', lambda: new.result("claude")
 
 
 def compared(bench: Bench, search: dict[str, Any], read: dict[str, Any], diagnosis: dict[str, Any]) -> str:
@@ -292,21 +197,10 @@ def compared(bench: Bench, search: dict[str, Any], read: dict[str, Any], diagnos
     return f"3 tool results, equal to `kwiki search`, `kwiki show` and `ncu-skill diagnose` (first finding: {first[0]['id']})"
 
 
-def export(folder: Path) -> None:
-    """The files of the checkout that git knows or would add."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    for name in filter(None, names):
-        source = ROOT / name
-        if source.is_file() and not name.startswith(("corpus/records", "corpus/model", "tests/ncu_skill/reports")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name)
-
-
 # ---- Codex ------------------------------------------------------------------------------------
 
 
-def codex(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
+def codex(bench: Bench, new: FirstConnections) -> Iterator[tuple[str, Callable[[], str]]]:
     home = bench.fresh_home("codex")
     (home / ".codex").mkdir()
 
@@ -334,50 +228,7 @@ def codex(bench: Bench) -> Iterator[tuple[str, Callable[[], str]]]:
         return f"lists and calls {len(CALLS)} tools; skill {skills[0]}"
 
     yield "`codex app-server`: mcpServerStatus/list, skills/list, mcpServer/tool/call", app_server
-
-
-class AppServer:
-    """`codex app-server` over JSON lines."""
-
-    def __init__(self, bench: Bench, home: Path) -> None:
-        self._number = 0
-        self._process = subprocess.Popen(
-            [str(binary("codex")), "app-server"],
-            cwd=bench.project,
-            env=bench.environment(home),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-        )
-
-    def __enter__(self) -> AppServer:
-        client = {"name": "check", "title": "check", "version": "1"}
-        self.ask("initialize", {"clientInfo": client, "capabilities": {"experimentalApi": True}})
-        self._send({"jsonrpc": "2.0", "method": "initialized"})
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
-
-    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """The result of a request; notifications before it are passed over."""
-        assert self._process.stdout
-        self._number += 1
-        self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
-        for line in self._process.stdout:
-            message = json.loads(line)
-            if message.get("id") == self._number and "method" not in message:
-                expect("result" in message, message)
-                found: dict[str, Any] = message["result"]
-                return found
-        raise Failed("codex app-server ended")
+    yield f'{FIRST}`codex mcp add … -- "$PWD/run" mcp`, mcpServer/tool/call', lambda: new.result("codex")
 
 
 # ---- all --------------------------------------------------------------------------------------
@@ -386,33 +237,39 @@ CLIENTS = {"inspector": inspector, "claude": claude, "codex": codex}
 
 
 def outcomes(bench: Bench, names: list[str]) -> Iterator[Outcome]:
+    new = FirstConnections(bench, names)
     for name in names:
-        for what, check in CLIENTS[name](bench):
+        for what, check in CLIENTS[name](bench, new):
             started = time.monotonic()
             try:
                 seen, ok = check(), True
-            except (Failed, subprocess.SubprocessError, OSError, KeyError, StopIteration, ValueError) as error:
+            except (Failed, subprocess.SubprocessError, OSError, LookupError, StopIteration, ValueError) as error:
                 seen, ok = f"{type(error).__name__}: {error}", False
             print(f"{'ok  ' if ok else 'FAIL'} {name}: {what}: {seen} ({time.monotonic() - started:.1f} s)", flush=True)
             yield Outcome(name, what, ok, seen)
 
 
 def write_results(rows: list[Outcome]) -> None:
+    """The table of docs/clients.md; rows of clients that did not run this time stay."""
     pins = json.loads((HERE / "package.json").read_text(encoding="utf-8"))["dependencies"]
     head = f"Clients: {', '.join(f'{name} {version}' for name, version in pins.items())}. {time.strftime('%Y-%m-%d')}."
+    before, rest = DOC.read_text(encoding="utf-8").split(MARKS[0])
+    kept, after = rest.split(MARKS[1])
     table = ["| client | check | result | seen |", "| --- | --- | --- | --- |"]
-    table += [f"| {row.client} | {row.what} | {'ok' if row.ok else 'FAIL'} | {row.seen.replace('|', '/')[:300]} |" for row in rows]
-    text = DOC.read_text(encoding="utf-8")
-    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    for client in CLIENTS:
+        written = [f"| {row.client} | {row.what} | {'ok' if row.ok else 'FAIL'} | {row.seen.replace('|', '/')[:300]} |" for row in rows]
+        table += [
+            line
+            for line in (written if any(row.client == client for row in rows) else kept.split("\n"))
+            if line.startswith(f"| {client} |")
+        ]
     DOC.write_text("\n".join([before + MARKS[0], head, "", *table, MARKS[1] + after]), encoding="utf-8")
 
 
 def main() -> None:
     """Run the checks; exit code 1 when one failed, 5 without Node."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "clients", nargs="*", choices=[*CLIENTS, []], help="only these (default: all); the document is written for all only"
-    )
+    parser.add_argument("clients", nargs="*", choices=[*CLIENTS, []], help="only these (default: all)")
     options = parser.parse_args()
     if not shutil.which("npm"):
         sys.exit("run clients: needs Node.js 20 or newer with npm")
@@ -423,8 +280,7 @@ def main() -> None:
         rows = list(outcomes(bench, options.clients or list(CLIENTS)))
     finally:
         shutil.rmtree(bench.base, ignore_errors=True)
-    if not options.clients:
-        write_results(rows)
+    write_results(rows)
     sys.exit(0 if all(row.ok for row in rows) else 1)
 
 

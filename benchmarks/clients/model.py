@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,11 +14,12 @@ Call = tuple[str, dict[str, Any]]
 
 
 class ScriptedModel:
-    """Asks for the calls of `plan` one after the other, then says `answer`. `requests` are the bodies that arrived."""
+    """Asks for the calls of `plan` one after the other, then says `answer`. `requests` are the bodies that arrived, `asked` when."""
 
     def __init__(self, plan: Sequence[Call], answer: str) -> None:
         self.plan, self.answer = list(plan), answer
         self.requests: list[dict[str, Any]] = []
+        self.asked: list[float] = []
 
     def results(self) -> list[dict[str, Any]]:
         """The tool results that the model was given, in order."""
@@ -75,6 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({"input_tokens": 10})
         if body.get("tools"):
             self.script.requests.append(body)
+            self.script.asked.append(time.time())
         message = self.script.reply(body)
         return self._stream(message) if body.get("stream") else self._json(message)
 

@@ -149,11 +149,17 @@ def stats(coverage: bool, as_json: bool) -> None:
 
 @cli.command(epilog=EPILOG)
 @click.argument("pages", nargs=-1, metavar="[PAGE]...")
-@click.option("--snippets", is_flag=True, help="Compile the CUDA code of the pages with nvcc and look for the instructions it promises.")
+@click.option("--snippets", is_flag=True, help="Compile the code of the pages and look for the instructions it promises.")
+@click.option(
+    "--python", "pythons", multiple=True, metavar="PATH", help="With --snippets: a Python that has triton, nvidia-cutlass-dsl or tilelang."
+)
 @click.option("--upstream", type=click.Path(exists=True, file_okay=False), help="Prove the facts against the pull requests of this folder.")
 @_json
-def check(pages: tuple[str, ...], snippets: bool, upstream: str | None, as_json: bool) -> None:
-    """Check schema, links, sources, citations, grounding, vocabulary and evidence of the corpus, or of the PAGEs (id or file) only."""
+def check(pages: tuple[str, ...], snippets: bool, pythons: tuple[str, ...], upstream: str | None, as_json: bool) -> None:
+    """Check schema, links, sources, citations, grounding, vocabulary and evidence of the corpus, or of the PAGEs (id or file) only.
+
+    --snippets compiles CUDA code with nvcc, and Triton, CuTe DSL and TileLang with a Python that has the package: that runs the code.
+    """
     from dataclasses import asdict
     from pathlib import Path
 
@@ -162,13 +168,18 @@ def check(pages: tuple[str, ...], snippets: bool, upstream: str | None, as_json:
 
     places = find_places()
     problems = check_pages(places, pages) if pages else check_corpus(places)
-    problems += check_snippets(places, pages) if snippets else []
+    found, done = check_snippets(places, pages, pythons) if snippets else ([], [])
+    problems += found
     problems += check_facts(places, Path(upstream)) if upstream else []
     lines = [f"{problem.rule}: {problem.where}: {problem.message}" for problem in problems]
     _print(
         as_json,
-        lambda: {"ok": not problems, "problems": [asdict(problem) for problem in problems]},
-        lambda: "\n".join([*lines, f"{len(problems)} problems"]),
+        lambda: {
+            "ok": not problems,
+            "problems": [asdict(problem) for problem in problems],
+            **({"python_snippets": done} if snippets else {}),
+        },
+        lambda: "\n".join([*done, *lines, f"{len(problems)} problems"]),
     )
     sys.exit(1 if problems else 0)
 

@@ -16,6 +16,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PAGES = HERE.parents[1] / "corpus" / "pages"
+HEAD = """# Written by `python benchmarks/snippets/run.py record` and `python_cases.py record`; never by hand.
+# The pages' Hopper fences that ran and gave what the host or torch computes: sha256 of the code, largest error, limit.
+"""
 SOURCES = ("main", "hardware", "technique", "pattern")
 FLAGS = ["-gencode", "arch=compute_90a,code=sm_90a", "-std=c++17", "-O2", "-I", str(HERE)]
 SECONDS = 60  # for one case: a hang ends here
@@ -46,7 +50,7 @@ def page_of(kind: str, name: str) -> str:
 
 def fence(kind: str, name: str) -> str:
     """The page's first fence for sm_90a."""
-    page = HERE.parents[1] / "corpus" / "pages" / kind / f"{name.replace('_', '-')}.md"
+    page = PAGES / kind / f"{name.replace('_', '-')}.md"
     found = re.search(r"^```cuda arch=sm_90a[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
     if not found:
         raise SystemExit(f"{page_of(kind, name)} has no cuda fence for sm_90a; take its case out of benchmarks/snippets")
@@ -91,22 +95,22 @@ def record(folder: Path) -> None:
     """h200.yaml: for each page whose fence ran and was right, the text that ran (sha256) and the largest error against its limit."""
     seen = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     texts = {str(row["case"]): digest(header(folder, str(row["case"])).read_text(encoding="utf-8")) for row in seen["results"]}
-    head = [
-        "# Written by `python benchmarks/snippets/run.py record`; never by hand.",
-        "# The pages' Hopper fences that ran and gave what the host computes: sha256 of the code, largest error, limit.",
-        f'gpu: "{seen["gpu"]}"',
-        f'driver: "{seen["driver"]}"',
-        f'date: "{seen["date"]}"',
-        "runs:",
-    ]
+    lines = [f'{name}: "{seen[name]}"' for name in ("gpu", "driver", "date")] + ["runs:"]
     rows = []
     for row in seen["results"]:
         if row["ok"]:
             page = page_of(*str(row["case"]).split("/", 1))
             rows.append(f'  {page}: {{sha256: "{texts[row["case"]]}", worst: {row["worst"]:g}, limit: {row["limit"]:g}}}')
-    (HERE / "h200.yaml").write_text("\n".join([*head, *sorted(rows)]) + "\n", encoding="utf-8")
-    right = {page_of(*str(row["case"]).split("/", 1)): texts[row["case"]] for row in seen["results"] if row["ok"]}
-    print(f"{len(rows)} fences recorded; {mark(right)} pages say that theirs ran")
+    write(cuda="\n".join([*lines, *sorted(rows)]) + "\n")
+    print(f"{len(rows)} fences recorded; {mark()} pages say that theirs ran")
+
+
+def write(cuda: str = "", python: str = "") -> None:
+    """h200.yaml with one of its two parts new: what `run.py` records, and behind it what `python_cases.py` records."""
+    file = HERE / "h200.yaml"
+    old_cuda, _, old_python = re.sub(r"^#.*\n", "", file.read_text(encoding="utf-8"), flags=re.M).partition("python:\n")
+    python = python or (f"python:\n{old_python}" if old_python else "")
+    file.write_text(HEAD + (cuda or old_cuda) + python, encoding="utf-8")
 
 
 def header(folder: Path, case: str) -> Path:
@@ -118,14 +122,21 @@ def digest(code: str) -> str:
     return hashlib.sha256("".join(re.sub(r"//[^\n]*", "", code).split()).encode()).hexdigest()[:16]
 
 
-def mark(right: dict[str, str]) -> int:
-    """Say `snippets: ran` on the pages whose fence, as it stands now, is among those that ran, and `compiled` on the others."""
+def mark() -> int:
+    """Say `snippets: ran` on the pages whose Hopper fences, as they stand now, are recorded in h200.yaml, and `compiled` on the others."""
+    from kernelwiki.grounding.snippets import snippets_of
+    from kernelwiki.reading.pages import read_pages
+
+    recorded = set(re.findall(r'sha256: "(\w+)"', (HERE / "h200.yaml").read_text(encoding="utf-8")))
     count = 0
-    for path in sorted((HERE.parents[1] / "corpus" / "pages").glob("*/*.md")):
-        page = f"{path.parent.name}/{path.stem}"
-        text = path.read_text(encoding="utf-8")
-        ran = page in right and digest(fence(*page.split("/"))) == right[page]
+    for page in read_pages(PAGES):
+        units = snippets_of(page)
+        cuda = [unit.digest for unit in units if unit.language == "cuda" and "sm_90a" in unit.archs]
+        wanted = [*cuda[:1], *(unit.digest for unit in units if unit.runs_on_hopper)]
+        ran = bool(wanted) and set(wanted) <= recorded
         count += ran
+        path = PAGES / f"{page.id}.md"
+        text = path.read_text(encoding="utf-8")
         marked = re.sub(r"^snippets: (?:ran|compiled)$", f"snippets: {'ran' if ran else 'compiled'}", text, count=1, flags=re.M)
         if marked != text:
             path.write_text(marked, encoding="utf-8")

@@ -65,13 +65,20 @@ def check_pages(places: Places, names: Sequence[str]) -> list[Problem]:
     return [*problems, *vocabulary_problems]
 
 
-def check_snippets(places: Places, names: Sequence[str] = ()) -> list[Problem]:
-    """Problems of the compiled code of all pages, or of the pages `names`; raises MissingDependency without a compiler."""
+def check_snippets(places: Places, names: Sequence[str] = (), pythons: Sequence[str] = ()) -> tuple[list[Problem], list[str]]:
+    """Problems of the compiled code of all pages, or of the pages `names`, and a line on what was done with each Python fence.
+
+    Python fences are compiled by the first of this interpreter and `pythons` that has their packages, and not at all where none has.
+    Raises MissingDependency without nvcc where there is CUDA code.
+    """
+    from kernelwiki.grounding.python_snippets import compile_python, listings
     from kernelwiki.grounding.snippets import check_compiled
 
     wanted = {page_id(Path(name)) if name.endswith(".md") else name for name in names}
     pages = [page for page in read_pages(places.pages) if not wanted or page.id in wanted]
-    return check_compiled(pages, places.home / "snippets")
+    outcomes = compile_python(pages, places.home / "snippets", pythons)
+    problems = check_compiled(pages, places.home / "snippets", python=listings(outcomes))
+    return [*problems, *(problem for outcome in outcomes for problem in outcome.problems)], [outcome.line for outcome in outcomes]
 
 
 def check_facts(places: Places, upstream: Path) -> list[Problem]:

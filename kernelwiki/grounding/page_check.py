@@ -147,21 +147,24 @@ def _check_form(page: Page, path: Path, library: Library) -> Iterator[Problem]:
     if not page.sections:
         yield Problem("schema", page.id, "a page needs at least one `## ` section")
     fences = snippets_of(page)
-    if page.snippets != "none" and not any(fence.language == "cuda" for fence in fences):
-        yield Problem("snippet", page.id, f"snippets: {page.snippets}, but there is no cuda fence; say none")
+    if page.snippets != "none" and not any(fence.is_unit for fence in fences):
+        yield Problem("snippet", page.id, f"snippets: {page.snippets}, but there is no cuda fence and no Python fence with arch=; say none")
     yield from _check_ran(page, fences, library)
     for fence in fences:
         yield from check_form(fence)
 
 
 def _check_ran(page: Page, fences: list[Snippet], library: Library) -> Iterator[Problem]:
-    """`snippets: ran` needs a recorded run of the text that stands there now. An installed copy holds no records: nothing to compare."""
+    """`snippets: ran` needs a recorded run of the text that stands there now, of every Python fence for sm_90a and of one CUDA fence.
+
+    An installed copy without records has nothing to compare.
+    """
     if page.snippets != "ran" or library.ran is None:
         return
     seen = library.ran.get(page.id)
     if seen is None:
         yield Problem("snippet", page.id, "snippets: ran, but no run is recorded in benchmarks/snippets/h200.yaml; say compiled")
-    elif seen not in {fence.digest for fence in fences}:
+    elif not seen <= {fence.digest for fence in fences} or not {fence.digest for fence in fences if fence.runs_on_hopper} <= seen:
         yield Problem("snippet", page.id, "snippets: ran, but the code has changed since; say compiled until it has run again")
 
 

@@ -105,13 +105,14 @@ class Library:
         return next((path for suffix in (".yaml", ".json", ".md") if (path := base.with_name(base.name + suffix)).is_file()), None)
 
     @cached_property
-    def ran(self) -> dict[str, str] | None:
-        """{page: digest of its fence that ran on a GPU and was right}; None where no runs are recorded, as in an installed copy."""
+    def ran(self) -> dict[str, frozenset[str]] | None:
+        """{page: digests of its fences that ran on a GPU and were right}; None where no runs are recorded, as in an installed copy."""
         path = self.run_file("snippets/h200")
         if path is None:
             return None
         found = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        return {str(page): str(row["sha256"]) for page, row in found["runs"].items()}
+        rows = [*found["runs"].items(), *((row["page"], row) for row in found.get("python", {}).get("runs", ()))]
+        return {str(page): frozenset(str(row["sha256"]) for other, row in rows if other == page) for page, _ in rows}
 
     @cached_property
     def _reverts(self) -> list[Revert]:

@@ -47,7 +47,7 @@ def test_every_shipped_fence_is_well_formed() -> None:
 
 def test_a_page_that_says_compiled_has_a_unit_and_one_without_says_none() -> None:
     for page in PAGES:
-        assert (page.snippets != "none") == any(unit.language == "cuda" for unit in snippets_of(page)), page.id
+        assert (page.snippets != "none") == any(unit.is_unit for unit in snippets_of(page)), page.id
 
 
 @needs_compiler
@@ -96,6 +96,14 @@ def test_without_a_compiler_the_error_names_what_to_install(monkeypatch: pytest.
         ("cuda", "arch=hopper expect=LDG", KERNEL, "target"),
         ("cuda", "arch=sm_90a", KERNEL, "expect"),
         ("python", "triton", "def f(:\n", "does not compile"),
+        ("python", "arch=sm_90a call=f() expect=LDG", "", "names no language"),
+        ("python", "triton call=f() expect=LDG", "", "names no target"),
+        ("python", "triton arch=hopper call=f() expect=LDG", "", "names no target"),
+        ("python", "triton arch=sm_90a,sm_100a call=f() expect=sm_90a:HGMMA", "", "compiles to for sm_100a"),
+        ("python", "triton arch=sm_90a call=f() expect=LDG,sm_100a:UTCHMMA", "", "arch= does not name"),
+        ("python", "triton arch=sm_90a expect=LDG", "", "says no call"),
+        ("python", "triton arch=sm_90a call=() expect=LDG", "", "says no call"),
+        ("python", "triton arch=sm_90a call=f(bf16[4] expect=LDG", "", "says no call"),
     ],
 )
 def test_a_fence_without_target_promise_or_syntax_is_found(language: str, info: str, code: str, word: str) -> None:

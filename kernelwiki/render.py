@@ -90,26 +90,45 @@ def hit_text(hit: Hit) -> str:
     return "\n".join(lines)
 
 
-def page_text(page: Page, section: str = "", sources: bool = False) -> str:
-    """A page, or one of its sections, without citation marks; with `sources` the list of what it cites."""
+def page_text(page: Page, section: str = "", sources: bool = False, merged: Mapping[str, str] | None = None) -> str:
+    """A page, or one of its sections, without citation marks but with the documents and pull requests it rests on, and when these merged.
+
+    With `sources` the marks stay, and each has its locator. `merged` maps pull requests to dates.
+    """
     parts = [f"# {page.title}", f"{page.id} · {' '.join(page.archs) or 'every architecture'} · {page.confidence}"]
     chosen = [part for part in page.sections if not section or part.slug == section]
     parts += [f"## {part.heading}\n\n{part.text if sources else without_citations(part.text)}" for part in chosen]
+    keys = {key for part in chosen for key in part.citations}
+    cited = [item for item in page.sources if item.key in keys]
     if sources:
-        cited = {key for part in chosen for key in part.citations}
-        parts.append("## Sources\n\n" + "\n".join(f"[^{item.key}] {source_text(item)}" for item in page.sources if item.key in cited))
+        parts.append("## Sources\n\n" + "\n".join(f"[^{item.key}] {source_text(item, merged)}" for item in cited))
+    elif cited:
+        parts.append(_cited_line(cited, merged or {}))
     return "\n\n".join(parts)
 
 
-def source_text(source: Source) -> str:
+def _cited_line(cited: Sequence[Source], merged: Mapping[str, str]) -> str:
+    documents = dict.fromkeys(item.title for item in cited if item.kind == "doc")
+    pulls = dict.fromkeys(_dated(item.id, merged) for item in cited if item.kind in ("pr", "evidence"))
+    note = " A pull request is told as it was on the day it merged." if pulls else ""
+    return f"Rests on: {'; '.join([*documents, ', '.join(pulls)] if pulls else documents) or 'own runs'}.{note}"
+
+
+def _dated(pull: str, merged: Mapping[str, str] | None) -> str:
+    return f"{pull} ({merged[pull]})" if merged and pull in merged else pull
+
+
+def source_text(source: Source, merged: Mapping[str, str] | None = None) -> str:
     """What a citation stands for, on one line."""
     if source.kind == "doc":
         return f"{source.title} {source.url}".rstrip()
     if source.kind == "evidence":
-        return f"{source.id} {source.path}:{source.line} @ {source.sha[:12]}"
-    return {"snippet": source.title or "the code of this page", "vocabulary": f"vocabulary term {source.id}", "pr": source.id}.get(
-        source.kind, f"{source.kind} {source.id}"
-    )
+        return f"{_dated(source.id, merged)} {source.path}:{source.line} @ {source.sha[:12]}"
+    return {
+        "snippet": source.title or "the code of this page",
+        "vocabulary": f"vocabulary term {source.id}",
+        "pr": _dated(source.id, merged),
+    }.get(source.kind, f"{source.kind} {source.id}")
 
 
 def record_text(record: Record, sources: bool = False, reverted_by: Sequence[str] = ()) -> str:

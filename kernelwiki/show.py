@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kernelwiki.errors import BadQuery, NotFound
@@ -19,14 +21,18 @@ class PageItem:
 
     page: Page
     section: str
+    merged: Mapping[str, str] = field(default_factory=dict)  # date of each pull request that the page cites
 
     def data(self) -> dict[str, Any]:
         data = asdict(self.page)
+        for row in data["sources"]:
+            if row["id"] in self.merged:
+                row["merged_at"] = self.merged[row["id"]]
         data["sections"] = [part for part in data["sections"] if not self.section or part["slug"] == self.section]
         return data
 
     def text(self, sources: bool) -> str:
-        return page_text(self.page, self.section, sources)
+        return page_text(self.page, self.section, sources, self.merged)
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,20 @@ def show_item(wiki: Wiki, wanted: str, section: str = "") -> PageItem | RecordIt
         known = [part.slug for part in page.sections]
         if slug and slug not in known:
             raise NotFound(f"{page.id} has no section {slug!r}. Sections: {', '.join(known)}.", known)
-        return PageItem(page, slug)
+        return PageItem(page, slug, _merged(wiki, page))
     if section:
         raise BadQuery(f"--section {section}: only pages have sections, {wanted} is a pull request.")
     record = wiki.record(wanted)
     return RecordItem(record, wiki.reverted_by(record))
+
+
+def _merged(wiki: Wiki, page: Page) -> dict[str, str]:
+    """{pull request: day it merged} of those that a page cites and the corpus holds."""
+    found = {}
+    for name in dict.fromkeys(item.id for item in page.sources if item.kind in ("pr", "evidence")):
+        with suppress(NotFound):
+            found[name] = wiki.record(name).merged_at[:10]
+    return found
 
 
 def listing(wiki: Wiki, terms: bool = False, repo: str | None = None) -> list[dict[str, Any]]:

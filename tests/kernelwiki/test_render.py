@@ -11,6 +11,7 @@ import pytest
 
 from kernelwiki.model import Answer, ChangedFile, Evidence, Hit, Locator
 from kernelwiki.render import SCHEMA_VERSION, answer_json, answer_text, clean, hit_json, links_text, page_text, record_text, to_json
+from kernelwiki.show import show_item
 from kernelwiki.trace import Link
 
 HOSTILE = "\x1b[31mred\x1b[0m \x07bell \x9bC1 \u202eright-to-left\u202c \u2066isolate\u2069 zero\u200bwidth \x7fdel"
@@ -141,6 +142,18 @@ def test_a_page_is_shown_whole_or_by_section_with_or_without_sources(shipped) ->
     assert "## Sources" in cited
     assert "[^ptx-order]" in cited
     assert "[^ptx-shape]" not in cited
+
+
+def test_a_page_says_on_what_it_rests_and_when_its_pull_requests_merged(shipped) -> None:
+    item = show_item(shipped, "hardware/tma", "pitfalls")
+    cited = [source for source in item.page.sources if source.kind in ("pr", "evidence")]
+    last = item.text(False).splitlines()[-1]
+    dates = {source.id: shipped.record(source.id).merged_at[:10] for source in cited}
+    here = {source.id for source in cited if any(source.key in part.citations for part in item.page.sections if part.slug == "pitfalls")}
+    assert here and last.startswith("Rests on: PTX ISA")
+    assert all(f"{name} ({dates[name]})" in last for name in here)
+    assert {row["id"]: row["merged_at"] for row in item.data()["sources"] if row["id"] in dates} == dates
+    assert all(f"{name} (20" in item.text(True) for name in here)
 
 
 def test_a_record_shows_eight_files_or_all(small_corpus) -> None:

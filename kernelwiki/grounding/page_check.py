@@ -23,6 +23,8 @@ from kernelwiki.reading.pages import KINDS, page_id, read_source, sections, spli
 from kernelwiki.reading.references import references
 
 MAX_WORDS = 1_800
+# A pull request tells the code of one day; these words tell it of the reader's.
+_UNDATED = re.compile(r"\b(?:currently|nowadays|today|at present|so far|as of now|up to now|recently|now(?! and then))\b", re.I)
 MAX_SECTION = 8_000
 MAX_LINE = 50_000  # longer than any file of the corpus
 _MEASURED = re.compile(r"(\d[\d.,]*)\s?(?:[TGP]FLOPS?(?:/s)?|[TGM]B/s|µs|us|ms)\b|(\d[\d.]*)x (?:faster|slower)")
@@ -231,6 +233,9 @@ def _check_citations(page: Page) -> Iterator[Problem]:
             kinds = {keys[key].kind for key in statement.keys if key in keys}
             if statement.confidence == "verified" and not kinds & {"snippet", "run"}:
                 yield Problem("citation", f"{page.id}#{part.slug}", f"verified needs a snippet or run source: {statement.text[:120]}")
+            if kinds & {"pr", "evidence"} and (word := _UNDATED.search(statement.text)):
+                told = f"{word.group()!r} ages: say what the pull request did, in the past tense: {statement.text[:120]}"
+                yield Problem("undated", f"{page.id}#{part.slug}", told)
     for key in keys:
         if key not in used:
             yield Problem("source", page.id, f"source {key} is never cited")

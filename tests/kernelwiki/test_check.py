@@ -75,6 +75,7 @@ def test_front_matter_that_breaks_the_schema_is_found(small_corpus, old: str, ne
     [
         (("../technique/split-kv.md", "../technique/gone.md"), "link", PAGE, ["../technique/gone.md"]),
         (("as kernels#1 does", "as kernels#99 does"), "grounding", f"{PAGE}#how", ["kernels#99", "not cited"]),
+        (("as kernels#1 does", "as kernels#1 currently does"), "undated", f"{PAGE}#how", ["'currently' ages"]),
         (("as kernels#1 does", "as `technique/gone` says"), "link", PAGE, ["technique/gone"]),
         (("tags: [tma]", "tags: [tma, warp-drive]"), "tag", PAGE, ["warp-drive"]),
         (("[^kernels-1][^kernels-1-line]", "[^kernels-1]"), "source", PAGE, ["kernels-1-line", "never cited"]),

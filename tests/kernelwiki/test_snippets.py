@@ -10,6 +10,7 @@ import pytest
 
 from kernelwiki.errors import MissingDependency
 from kernelwiki.grounding import snippets
+from kernelwiki.grounding.python_snippets import compile_python, listings
 from kernelwiki.grounding.snippets import Snippet, build, check_compiled, check_form, find_tools, holds, snippets_of
 from kernelwiki.home import corpus_folder
 from kernelwiki.model import Page, Section, Source
@@ -36,7 +37,8 @@ def messages(found: Page, cache: Path) -> str:
 
 @needs_compiler
 def test_every_shipped_unit_compiles_to_what_it_promises(pytestconfig: pytest.Config) -> None:
-    assert check_compiled(PAGES, Path(pytestconfig.cache.mkdir("snippets"))) == []
+    cache = Path(pytestconfig.cache.mkdir("snippets"))
+    assert check_compiled(PAGES, cache, python=listings(compile_python(PAGES, cache))) == []
 
 
 def test_every_shipped_fence_is_well_formed() -> None:

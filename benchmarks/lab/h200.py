@@ -7,6 +7,7 @@ Needs an H100 or H200, torch, Triton, flashinfer-bench and nvcc. Writes OUT/h200
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -143,7 +144,8 @@ FIELDS = ("name", "kind", "verdict", "gates", "vs_baseline", "workloads", "timin
 
 def keep(found: Path, name: str = "h200.json") -> None:
     """The record and the README's tables, from one run."""
-    report = json.loads(found.read_text(encoding="utf-8"))
+    text = re.sub(r"/[\w./-]+/(?=kernel_lab/|torch/|triton/)", "", found.read_text(encoding="utf-8"))  # no paths of that machine
+    report = json.loads(text)
     rows = [{key: row.get(key) for key in FIELDS} for row in report["rows"]]
     versions = {
         item["name"]: item["detail"] for item in report.get("doctor", []) if item["name"] in ("torch", "flashinfer_bench", "triton")

@@ -70,23 +70,27 @@ def _one_unit(nvcc: Path, folder: Path, path: str, arch: str, solution: Solution
         "-gencode",
         f"arch=compute_{number},code=sm_{number}",
     ]
-    done = toolchain.run([*command, *_flags(folder), path, "-o", "unit.cubin"], folder)
-    found["log"] += _log(done.text, folder, solution)
-    if done.status:
-        found["ok"] = False
-        found["stage"] = "ptxas" if "ptxas" in done.text and "error" in done.text.split("ptxas", 1)[1] else "nvcc"
-        if found["stage"] == "ptxas":
-            _locate_ptx(nvcc, folder, path, number, found)
-        if not any(line["severity"] == "error" for line in found["log"]):
-            found["log"].append(line_of(path, 1, "error", done.text.strip()[-400:] or f"nvcc ended with status {done.status}"))
-        return
-    cubin = folder / "unit.cubin"
-    if not cubin.is_file():
-        return
-    found["code_sha256"] = sha256((found["code_sha256"] + sha256(cubin.read_bytes())).encode())
-    found["kernels"] += _resources(done.text, path)
-    for name, used in paths_of_cubin(cubin, folder).items():
-        found["paths"][name] = found["paths"][name] or used
+    with tempfile.TemporaryDirectory(prefix="kernel-lab-") as kept:  # apart from the sources, whose names are the candidate's
+        cubin, ptx_file = Path(kept) / "unit.cubin", Path(kept) / f"{Path(path).stem}.ptx"
+        done = toolchain.run([*command, *_flags(folder), path, "-o", str(cubin), "--keep", "--keep-dir", kept], folder)
+        ptx = ptx_file.read_text(encoding="utf-8", errors="replace") if ptx_file.is_file() else ""
+        found["log"] += _log(done.text, folder, solution)
+        if done.status:
+            _failed(done, ptx, folder, path, found)
+        elif cubin.is_file():
+            found["code_sha256"] = sha256((found["code_sha256"] + sha256(cubin.read_bytes())).encode())
+            found["kernels"] += _resources(done.text, path)
+            for name, used in paths_of_cubin(cubin, ptx, folder).items():
+                found["paths"][name] = found["paths"][name] or used
+
+
+def _failed(done: toolchain.Done, ptx: str, folder: Path, path: str, found: dict[str, Any]) -> None:
+    found["ok"] = False
+    found["stage"] = "ptxas" if "ptxas" in done.text and "error" in done.text.split("ptxas", 1)[1] else "nvcc"
+    if found["stage"] == "ptxas" and ptx:
+        _locate_ptx(ptx, folder, path, found)
+    if not any(line["severity"] == "error" for line in found["log"]):
+        found["log"].append(line_of(path, 1, "error", done.text.strip()[-400:] or f"nvcc ended with status {done.status}"))
 
 
 def _log(text: str, folder: Path, solution: Solution) -> list[dict[str, Any]]:
@@ -104,14 +108,9 @@ def _log(text: str, folder: Path, solution: Solution) -> list[dict[str, Any]]:
     return rows
 
 
-def _locate_ptx(nvcc: Path, folder: Path, path: str, number: str, found: dict[str, Any]) -> None:
+def _locate_ptx(ptx: str, folder: Path, path: str, found: dict[str, Any]) -> None:
     """Give ptxas' messages, which name lines of PTX, the source line that the PTX came from."""
-    flags = ["-ptx", "-O3", "-lineinfo", "--expt-relaxed-constexpr", "-gencode", f"arch=compute_{number},code=compute_{number}"]
-    toolchain.run([str(nvcc), *flags, *_flags(folder), path, "-o", "unit.ptx"], folder)
-    ptx = folder / "unit.ptx"
-    if not ptx.is_file():
-        return
-    lines = ptx.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = ptx.splitlines()
     files = {match[1]: match[2] for match in re.finditer(r'^\s*\.file\s+(\d+)\s+"([^"]+)"', "\n".join(lines), re.M)}
     for row in found["log"]:
         if not row["file"].endswith(".ptx"):

@@ -96,7 +96,7 @@ def _triton_result(solution: Solution, kernels: list[dict[str, Any]], words: str
         with tempfile.TemporaryDirectory(prefix="kernel-lab-") as name:
             cubin = Path(name) / "unit.cubin"
             cubin.write_bytes(image)
-            used = paths_of_cubin(cubin, Path(name))
+            used = paths_of_cubin(cubin, ptx, Path(name))
             kernel.update(resource_usage(cubin, Path(name)))
         for name, here in (used or ptx_paths(ptx)).items():
             found["paths"][name] = found["paths"][name] or here

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lab_parts import EXAMPLES, document
 
-from kernel_lab import build_triton, toolchain
+from kernel_lab import build_triton, code_paths, toolchain
 from kernel_lab.build import build
 from kernel_lab.code_paths import ptx_paths, sass_paths
 from kernel_lab.dataset import Definition, Tensor, Workload
@@ -39,6 +40,9 @@ def compiled(solution: Solution, arch: str = "sm_90a", cache: Path | None = None
 PLAIN = (
     "__global__ void twice(const float* x, float* out) {\n  __shared__ float s[64];\n  s[threadIdx.x] = x[threadIdx.x];\n  __syncthreads();\n"  # noqa: E501
     "  out[threadIdx.x] = 2 * s[63 - threadIdx.x];\n}\n" + EXPORT
+)
+CP_ASYNC = (
+    'asm volatile("cp.async.ca.shared.global [%0], [%1], 4; cp.async.wait_all;" ::"r"((unsigned)__cvta_generic_to_shared(s)), "l"(x));'
 )
 TCGEN05 = (
     "__global__ void mma(unsigned* out) {\n  __shared__ unsigned at;\n  unsigned place = __cvta_generic_to_shared(&at);\n"
@@ -209,3 +213,18 @@ def test_a_triton_error_names_the_source_line() -> None:
     found = compiled(solution_of(document("k", "d", source, language="triton"), "t"), "sm_100a")
     assert not found["ok"] and found["stage"] == "import"
     assert (found["log"][0]["file"], found["log"][0]["line"]) == ("main.py", 5) and "no tile fits" in found["log"][0]["text"]
+
+
+@needs_nvcc
+@pytest.mark.parametrize(("source", "path"), [(PLAIN, ""), (TCGEN05, "tmem"), (PLAIN.replace("__syncthreads()", CP_ASYNC), "cp_async")])
+def test_ptx_without_an_instruction_family_saves_the_disassembler_and_changes_nothing(
+    source: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    run = toolchain.run
+    monkeypatch.setattr(toolchain, "run", lambda command, *rest: asked.append(Path(command[0]).name) or run(command, *rest))
+    found = compiled(cuda(source), "sm_100a")["paths"]
+    assert ("nvdisasm" in asked) == bool(path)
+    monkeypatch.setattr(code_paths, "_families", lambda: re.compile(""))  # every unit is disassembled
+    assert compiled(cuda(source), "sm_100a")["paths"] == found and asked.count("nvdisasm") == 1 + bool(path)
+    assert not path or found[path]

@@ -110,6 +110,7 @@ def check_page_text(path: Path, text: str, library: Library, pages: set[str]) ->
     for source in page.sources:
         problems += _check_source(name, source, library)
     problems += _check_reverts(page, body, library)
+    problems += _check_titles(page, library)
     problems += _check_citations(page)
     problems += check_grounding(page, library)
     problems += _check_links(name, body, path, pages, library)
@@ -204,6 +205,17 @@ def _check_reverts(page: Page, body: str, library: Library) -> Iterator[Problem]
             )
 
 
+def _check_titles(page: Page, library: Library) -> Iterator[Problem]:
+    """A title in quotes is the pull request's own, letter by letter."""
+    for part in page.sections:
+        for statement in statements_of(part.text):
+            if statement.kind == "title":
+                name, _, title = statement.text.partition(": ")
+                record = library.records.get(name)
+                if record is not None and title != f'"{record.title}"':
+                    yield Problem("title", f"{page.id}#{part.slug}", f'the title of {name} is "{record.title}", not {title}')
+
+
 def _missing(source: Source, library: Library) -> str:
     """Why a source leads nowhere; empty when it does not."""
     if source.kind == "doc" and source.id and library.sheet(source.id) is None:
@@ -233,7 +245,7 @@ def _check_citations(page: Page) -> Iterator[Problem]:
             kinds = {keys[key].kind for key in statement.keys if key in keys}
             if statement.confidence == "verified" and not kinds & {"snippet", "run"}:
                 yield Problem("citation", f"{page.id}#{part.slug}", f"verified needs a snippet or run source: {statement.text[:120]}")
-            if kinds & {"pr", "evidence"} and (word := _UNDATED.search(statement.text)):
+            if statement.kind != "title" and kinds & {"pr", "evidence"} and (word := _UNDATED.search(statement.text)):
                 told = f"{word.group()!r} ages: say what the pull request did, in the past tense: {statement.text[:120]}"
                 yield Problem("undated", f"{page.id}#{part.slug}", told)
     for key in keys:
@@ -276,6 +288,8 @@ def check_grounding(page: Page, library: Library) -> Iterator[Problem]:
     requests = {source.key: source.id for source in page.sources if source.kind in ("pr", "evidence")}
     for part in page.sections:
         for statement in _with_inherited_keys(part):
+            if statement.kind == "title":
+                continue
             cited = [*lines_of(statement.keys, lines), *(line for line in numbers if line.key.split(" ", 1)[1] in statement.keys)]
             asked = [requests[key] for key in statement.keys if key in requests]
             for item in ungrounded(statement.text, cited, asked, statement.context):
@@ -300,7 +314,7 @@ def _check_performance(page: Page, lines: Mapping[str, list[FactLine]]) -> Itera
     requests = {source.key for source in page.sources if source.kind in ("pr", "evidence", "run")}
     for part in page.sections:
         for statement in statements_of(part.text):
-            for number in _measured(statement.text) if requests & set(statement.keys) else ():
+            for number in _measured(statement.text) if statement.kind != "title" and requests & set(statement.keys) else ():
                 if number not in listed:
                     told = f"{number} is a measured number: give it gpu, dtype, shape, metric, value, source in `performance`, or drop it"
                     yield Problem("performance", f"{page.id}#{part.slug}", f"{told} | {statement.text[:160]}")
@@ -322,7 +336,7 @@ def _with_inherited_keys(part: Section) -> Iterator[Statement]:
 
 def _check_archs(page: Page) -> Iterator[Problem]:
     snippets = archs_in(" ".join(fence.info for fence in snippets_of(page)))
-    texts = [page.title, *(statement.text for part in page.sections for statement in statements_of(part.text))]
+    texts = [page.title, *(statement.text for part in page.sections for statement in statements_of(part.text) if statement.kind != "title")]
     named = Counter(arch for text in texts for arch in archs_in(text))
     for arch in page.archs:
         if not named[arch] and arch not in snippets:

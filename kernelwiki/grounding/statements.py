@@ -15,6 +15,7 @@ _BLOCKS = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)|\n(?=\s*\|)|\n(?=#)")
 _ITEM = re.compile(r"^\s*(?:[-*]|\d+\.)\s+")
 _LINK = re.compile(r"\[([^\]^]+)\]\([^)\s]+\)")
 _PAGE = re.compile(rf"`?(?<![\w/.])(?:{'|'.join(KINDS)})/[a-z0-9-]+(?![\w/.]\w)`?")  # the name of another page states no fact
+_TITLED = re.compile(r'^(?P<text>[\w-]+#\d+: "[^\n]*?")(?P<marks>(?:\[\^[^\]]+\])+)')  # an item of a list of pull requests
 _RULE = re.compile(r"^[\s|:-]+$")
 
 
@@ -22,7 +23,8 @@ _RULE = re.compile(r"^[\s|:-]+$")
 class Statement:
     """One sentence, list item or table cell: its text without marks, the keys it cites, and its confidence (empty: the page's).
 
-    `context` is what a table cell is about: the name of its row and column.
+    `context` is what a table cell is about: the name of its row and column. Kind `title` is a pull request listed by its title in
+    quotes, which are not our words.
     """
 
     text: str
@@ -78,6 +80,9 @@ def _sentences(block: str) -> Iterator[Statement]:
     """A paragraph or list item cut behind each group of marks; sentences before the marked one stand alone and uncited."""
     text = " ".join(block.split())
     position = 0
+    if titled := _TITLED.match(text):
+        yield Statement(titled["text"], tuple(dict.fromkeys(key for key, _ in CITATION.findall(titled["marks"]))), kind="title")
+        text = text[titled.end() :].strip()
     for group in _MARKS.finditer(text):
         marks = CITATION.findall(group.group())
         *before, last = _SENTENCE_END.split(text[position : group.start()].strip())

@@ -101,6 +101,24 @@ def test_a_planted_defect_of_a_page_is_found_in_its_place(
         assert len([problem for problem in problems if problem.rule in (rule, "grounding", "source", "size")]) == 1, problems
 
 
+@pytest.mark.parametrize(
+    "title", ["Load the A tile with TMA multicast", "Currently 2.5x faster on sm_75: `x_y`. A load with TMA (#12)", 'Revert "A (B)" | it']
+)
+def test_a_title_in_quotes_is_the_record_s_own_and_no_statement_of_ours(small_corpus, title: str) -> None:
+    small_corpus.write(replace(small_corpus.records[0], title=title), *small_corpus.records[1:])
+    small_corpus.edit(small_corpus.page, "host.[^ptx]", f'host.[^ptx]\n\n- kernels#1: "{title}"[^kernels-1]')
+    assert small_corpus.problems() == []
+    small_corpus.edit(small_corpus.page, title, title.replace("A ", "B ", 1))
+    assert [(problem.rule, problem.where) for problem in small_corpus.problems()] == [("title", f"{PAGE}#how")]
+
+
+def test_words_behind_a_title_are_ours_again(small_corpus) -> None:
+    listed = f'host.[^ptx]\n\n- kernels#1: "{small_corpus.records[0].title}"[^kernels-1] It has 77 stages.[^kernels-1]'
+    small_corpus.edit(small_corpus.page, "host.[^ptx]", listed)
+    (problem,) = small_corpus.problems()
+    assert problem.rule == "grounding" and "77" in problem.message
+
+
 DOC = '{key: ptx, kind: doc, title: "PTX ISA", url: "https://docs.nvidia.com/cuda/parallel-thread-execution/"}'
 
 

@@ -14,8 +14,14 @@ from kernelwiki.reading.records import read_manifest, read_records
 from kernelwiki.reading.summaries import Summary, read_summaries
 from kernelwiki.reading.vocabulary import read_terms
 
-# Operators of the MLSys 2026 FlashInfer contest, as words that a contest page's id holds.
-CONTEST_OPERATORS = ("moe", "topk-indexer", "sparse-attention", "gdn-decode", "gdn-prefill")
+# Operators of the MLSys 2026 FlashInfer contest, and the term that a contest page about one has among its tags.
+CONTEST_OPERATORS = {
+    "moe": "fused-moe",
+    "topk-indexer": "lightning-indexer",
+    "sparse-attention": "deepseek-sparse-attention",
+    "gdn-decode": "gated-delta-net",
+    "gdn-prefill": "gated-delta-net",
+}
 UNCITED_SHOWN = 10
 
 
@@ -54,9 +60,9 @@ def terms_without_page(pages: Sequence[Page], terms: Iterable[Term]) -> dict[str
 
 
 def operators_without_page(pages: Iterable[Page]) -> list[str]:
-    """Contest operators whose words stand in no contest page's id."""
-    names = [page.id for page in pages if page.kind == "contest"]
-    return [operator for operator in CONTEST_OPERATORS if not any(operator in name for name in names)]
+    """Contest operators that no contest page is tagged with."""
+    tags = {tag for page in pages if page.kind == "contest" for tag in page.tags}
+    return [operator for operator, term in CONTEST_OPERATORS.items() if term not in tags]
 
 
 def repositories(

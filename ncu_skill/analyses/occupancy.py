@@ -20,7 +20,8 @@ def analyse(kernel: Kernel, facts: Facts, samples: Samples) -> None:
     waves = facts.get("waves")
     if waves is not None and theoretical is not None and achieved is not None:
         few = waves < FEW_WAVES and achieved < FEW_PCT and theoretical >= ROOM_PCT
-        facts.add("few_warps", float(few), "", f"the grid is under {FEW_WAVES:g} of a wave and keeps the SMs below {FEW_PCT:g} % of their warps")
+        told = f"the grid is under {FEW_WAVES:g} of a wave and keeps the SMs below {FEW_PCT:g} % of their warps"
+        facts.add("few_warps", float(few), "", told)
     _block_size_room(kernel, facts)
     if len(known) < len(LIMITS):
         return

@@ -1,7 +1,8 @@
 """What the lab costs on a CPU: compiling, a verdict, a ledger of 10,000 entries: `python benchmarks/lab/costs.py [--write]`.
 
 Prints wall and processor seconds (the latter with all child processes): on a machine that others use only the second says something.
-`import triton` is measured beside the compiles, as a yardstick of the machine. --write keeps the figures in costs.json.
+`import triton` is measured beside the compiles, as a yardstick of the machine.
+--write keeps the figures in costs.json and in the README's table.
 """
 
 from __future__ import annotations
@@ -119,13 +120,25 @@ def verdict(folder: Path) -> list[dict[str, Any]]:
     return [measured("verify rmsnorm_torch, 3 + 3 workloads", judged, 30.0, repeats=2)]
 
 
+def keep(rows: list[dict[str, Any]]) -> None:
+    """The record and the README's table from the same rows."""
+    said = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "rows": rows}
+    Path(__file__).with_name("costs.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    lines = ["| what | processor s | wall s | limit, wall s |", "| --- | --- | --- | --- |"]
+    lines += [f"| {row['what']} | {row['cpu_s']:.2f} | {row['wall_s']:.2f} | {row['limit_s'] or '-'} |" for row in rows]
+    readme = Path(__file__).with_name("README.md")
+    before, begin, rest = readme.read_text(encoding="utf-8").partition("<!-- costs.json -->\n")
+    after = rest.partition("<!-- end of costs.json -->")[2]
+    text = before + begin + "\n".join(lines) + "\n<!-- end of costs.json -->" + after
+    readme.write_text(text, encoding="utf-8")
+
+
 def main(write: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["KERNEL_LAB_HOME"] = str(Path(name) / "home")
         rows = [*ledger(Path(name)), *compiling(), *verdict(Path(name))]
     if write:
-        said = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "rows": rows}
-        Path(__file__).with_name("costs.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        keep(rows)
 
 
 if __name__ == "__main__":

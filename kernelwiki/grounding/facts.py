@@ -246,11 +246,16 @@ class FactLine:
         return item.form in self.forms or (item.kind == "name" and self._holds_name(item.form, item.text))
 
     def _holds_arch(self, item: Item) -> bool:
-        """An architecture by another name; `sm_100a` is not meant by a line that says `sm_100f`."""
+        """An architecture by another name; `sm_100a` is not meant by a line that says `sm_100f`.
+
+        A line that tells a plain target from `sm_100a` means each target as it spells it.
+        """
         if not self.names_arch or not archs_in(item.text) & self.archs:
             return False
         if item.form in self.forms:
             return True
+        if "plain sm_" in self.text and item.text.startswith("sm_"):
+            return False
         other = {"a": "f", "f": "a"}.get(item.form[-1])
         return not (other and item.form[:-1] + other in self.forms)
 

@@ -51,7 +51,8 @@ def _units() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _number_words() -> Mapping[str, str]:
+def number_words() -> Mapping[str, str]:
+    """{number word: number}: `four` is 4."""
     return {str(word): str(value) for word, value in tables()["number_words"].items()}
 
 
@@ -207,11 +208,6 @@ class FactLine:
     def forms(self) -> frozenset[str]:
         return _line_forms(self.text, self.loose)
 
-    @cached_property
-    def pieces(self) -> tuple[FactLine, ...]:
-        """The line cut at its commas (enumerations stay whole), each piece with the line's subject."""
-        return tuple(FactLine(self.key, piece, self.loose, self.rival, self.subject) for piece in _pieces(self.text))
-
     def count(self, form: str) -> int:
         """How often the line has a form."""
         return sum(form in item for item in self.items)
@@ -265,7 +261,7 @@ class FactLine:
         if "*" in form:
             return any(held.startswith(form.split("*", 1)[0]) for held in self.forms)
         scoped = _SCOPED.search(form)
-        if (scoped and scoped.group(1) in self.forms) or any(pattern.fullmatch(text.lower()) for pattern in _patterns(self.text)):
+        if (scoped and scoped.group(1) in self.forms) or any(pattern.fullmatch(text.lower()) for pattern in patterns(self.text)):
             return True
         *pieces, last = [piece for piece in re.split(r"\.|::|->|-", form) if piece] or [""]
         known = self.forms | (FactLine(self.key, self.subject).forms if self.subject else frozenset())
@@ -273,7 +269,7 @@ class FactLine:
 
 
 @lru_cache(maxsize=50_000)
-def _patterns(text: str) -> tuple[re.Pattern[str], ...]:
+def patterns(text: str) -> tuple[re.Pattern[str], ...]:
     """Names of a line with a gap (`smsp__warps_issue_stalled_<reason>.ratio`, `sm__ops_*`) as patterns of the names that they stand for."""
     gapped = re.findall(r"[\w.]*(?:<\w+>|\w\*)[\w.<>*]*", text.lower()) if "<" in text or "*" in text else []
     names = [re.split(r"<\w+>|\*", name) for name in gapped]
@@ -305,8 +301,8 @@ def _line_items(text: str, loose: bool) -> tuple[frozenset[str], ...]:
 def _name_forms(whole: str, loose: bool) -> frozenset[str]:
     form = name_form(whole)
     forms = set(name_parts(form)) | {stem(form)}
-    if form in _number_words():
-        forms.add(_number_words()[form])
+    if form in number_words():
+        forms.add(number_words()[form])
     if loose:
         for piece in re.split(r"[_.:>-]+", whole):
             forms |= {piece.lower(), *(stem(part.lower()) for part in _CAMEL.findall(piece))}
@@ -324,17 +320,3 @@ def _clauses(text: str) -> list[str]:
     first, *more = re.split(r";\s+", text)
     lead = first.partition(": ")[0] if ": " in first else " ".join(first.split()[:LEAD_WORDS])
     return [first, *(f"{lead}: {clause}" for clause in more)]
-
-
-@lru_cache(maxsize=50_000)
-def _pieces(text: str) -> tuple[str, ...]:
-    lead, colon, rest = text.partition(": ")
-    if not colon:
-        lead, rest = " ".join(text.split()[:LEAD_WORDS]), text
-    merged: list[str] = []
-    for part in re.split(r",\s+", rest):
-        if merged and len(_line_items(part, loose=False)) < 2:
-            merged[-1] += f", {part}"
-        else:
-            merged.append(part)
-    return (merged[0], *(f"{lead}: {part}" for part in merged[1:])) if not colon else tuple(f"{lead}: {part}" for part in merged)

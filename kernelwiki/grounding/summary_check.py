@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from kernelwiki.errors import CorpusUnreadable
-from kernelwiki.grounding.facts import FactLine, Item, archs_in, is_arch, items_of, tokens_of
+from kernelwiki.grounding.facts import FactLine, archs_in, is_arch, items_of, tokens_of
 from kernelwiki.grounding.page_check import ARCH
 from kernelwiki.grounding.problems import Problem
 from kernelwiki.grounding.sources import Library
@@ -17,7 +17,8 @@ from kernelwiki.model import Record, Source
 from kernelwiki.reading.summaries import Summary, SummaryFact, read_summary_file, summary_files
 
 MAX_SENTENCES = 3
-ANCHORS = 2  # words or names that a summary shares with its pull request's own title, paths and evidence
+ANCHORS = 2  # words or names that a summary shares at least with its pull request's own title, paths and evidence
+ANCHORED = 0.3  # the least share of its words and names that it shares with them
 
 
 def check_summaries(folder: Path, library: Library) -> Iterator[Problem]:
@@ -102,9 +103,8 @@ def missing_names(fact: SummaryFact, text: str) -> list[str]:
 
 def _check_anchor(summary: Summary, own: Sequence[FactLine]) -> Iterator[Problem]:
     """A summary that shares hardly a word with its pull request probably belongs to another one."""
-    items: list[Item] = list(dict.fromkeys(items_of(summary.summary)))
-    shared = sum(any(line.holds(item) for line in own) for item in items if item.kind != "pr")
-    if shared < min(ANCHORS, len(items)):
-        yield Problem(
-            "summary", summary.id, "shares hardly a word with the title, paths and evidence of this pull request: is the id right?"
-        )
+    items = [item for item in dict.fromkeys(items_of(summary.summary)) if item.kind not in ("pr", "break")]
+    shared = sum(any(line.holds(item) for line in own) for item in items)
+    if shared < min(ANCHORS, len(items)) or shared < ANCHORED * len(items):
+        told = f"shares {shared} of its {len(items)} words and names with the title, paths and evidence of this pull request"
+        yield Problem("summary", summary.id, f"{told}: is the id right? If so, use its own names")

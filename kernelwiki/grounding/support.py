@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from kernelwiki.grounding.facts import FactLine, Item, is_arch, items_of, name_parts
+from kernelwiki.grounding.neighbours import better_neighbour
+from kernelwiki.grounding.spelling import spelled_otherwise
 
 REACH = 6  # items on each side of a token in the sentence that count as what is said about it
 FADE = 0.3  # how much less an item counts with each place that it is further away
@@ -14,6 +17,7 @@ NEAR = 4  # a name that stands twice within so many items is an enumeration that
 RIVAL_ITEMS = 4  # a shorter line says too little to be what a sentence is about
 SHORT_CLAUSE = 3  # a clause of fewer items says too little: the whole sentence counts
 AMPLE = 0.6  # so much shared context is enough among the clauses of one fact
+_TWINS = re.compile(r"(?<![\w.`])(`[^`]+`|\d[\d.]*) (?:and|or) \1(?![\w.`]*\w)")  # `BAR.SYNC` and `BAR.SYNC`, 128 or 128
 MARGIN = 0.5  # by how much (in items beside the token) another line may match better before the token is held to be wrong
 
 
@@ -41,7 +45,9 @@ def ungrounded(sentence: str, lines: Sequence[FactLine], pull_requests: Sequence
     """
     items = [*items_of(context), *items_of(sentence)]
     cited = {name.lower().rsplit("/", 1)[-1] for name in pull_requests}
-    found: dict[str, Ungrounded] = {}
+    found: dict[str, Ungrounded] = {
+        name: Ungrounded(sentence, name, "is named twice", "name both, or one of them once") for name in _TWINS.findall(sentence)
+    }
     for place, item in enumerate(items):
         if place < len(items_of(context)) or item.kind in ("word", "break") or item.text in found:
             continue
@@ -62,43 +68,13 @@ def _unsupported(items: Sequence[Item], place: int, lines: Sequence[FactLine], c
             f"is in no fact of the cited sources ({keys})",
             "add the fact to the sheet or to the source's `facts` if you read it there; else cite another source or drop it",
         )
-    if item.kind == "name" and any(line.loose for line in holding):
-        return None
+    misspelled = spelled_otherwise(item, holding)
+    if misspelled or (item.kind == "name" and any(line.loose for line in holding)):
+        return misspelled
     meaning = [line for line in lines if line in holding or line.may_mean(item)]
     others = [line for line in lines if line.rival and line not in meaning and len(line.items) >= RIVAL_ITEMS]
     around = _around(items, place)
-    return (
-        _out_of_place(around, meaning, others)
-        or _other_piece(item, around, holding)
-        or _odd_number(item, items, holding, others)
-        or _too_often(item, items, holding)
-    )
-
-
-def _odd_number(item: Item, items: Sequence[Item], holding: Sequence[FactLine], others: Sequence[FactLine]) -> tuple[str, str] | None:
-    """A number that is missing in a fact which has all other numbers of the sentence, while no fact that has it has them all."""
-    rest = {other for other in items if other.kind == "number" and other.form != item.form}
-    if item.kind != "number" or len(rest) < 2 or any(all(line.holds(other) for other in rest) for line in holding):
-        return None
-    complete = next((line for line in others if all(line.holds(other) for other in rest)), None)
-    if complete is None:
-        return None
-    return (
-        f"is missing in the fact that has the other numbers: {complete.text[:140]!r}",
-        "correct the number, or write one sentence a fact",
-    )
-
-
-def _other_piece(item: Item, around: Mapping[Item, float], holding: Sequence[FactLine]) -> tuple[str, str] | None:
-    """A number of the right fact, but of another part of it: `K is 8` where the fact says `N 8 to 256, K 16`."""
-    if item.kind != "number" or not around or not all(line.rival for line in holding):
-        return None
-    best = max(holding, key=lambda line: _shared(around, line))
-    own = max((_shared(around, piece) for line in holding for piece in line.pieces if piece.holds(item)), default=0.0)
-    rival = max((piece for piece in best.pieces if not piece.holds(item)), key=lambda piece: _shared(around, piece), default=None)
-    if own >= AMPLE or rival is None or _shared(around, rival) < own + MARGIN:
-        return None
-    return (f"stands in another part of the fact; nearest is {rival.text[:120]!r}", "correct the number, or word sentence and fact alike")
+    return _out_of_place(around, meaning, others) or better_neighbour(items, place, lines, holding) or _too_often(item, items, holding)
 
 
 def _out_of_place(around: Mapping[Item, float], holding: Sequence[FactLine], others: Sequence[FactLine]) -> tuple[str, str] | None:

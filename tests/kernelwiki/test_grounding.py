@@ -30,9 +30,11 @@ DOCUMENT = [
     "multicast is optimised for sm_90a and sm_100a; scatter4 needs sm_103a",
     "smsp__warps_issue_stalled_<reason>.ratio is warps per issue",
     "a warp reaches lanes 0-31 (warp 0), lanes 32-63 (warp 1), lanes 64-95 (warp 2)",
+    "ptxas takes kind::i8 for sm_100a and sm_110a and refuses it for sm_120a",
+    "the tutorial tile has BLOCK_M 64, BLOCK_N 96 and 4 stages; swap_ab is measured by gpu__time_duration.sum on sm_90",
 ]
 MUTATIONS = 200
-CAUGHT = 0.93  # of one seed: below the goal by its scatter
+CAUGHT = 0.95
 
 
 def wrong(sentence: str, facts: list[str] | None = None, requests: tuple[str, ...] = ()) -> list[str]:
@@ -52,6 +54,9 @@ def wrong(sentence: str, facts: list[str] | None = None, requests: tuple[str, ..
         "Warp 1 reaches lanes 32-63.",
         "Words alone need no fact.",
         "One CTA of a dense kind::tf32 has N from 8 to 256 in steps of 8.",
+        "ptxas takes kind::i8 for `sm_110a` and refuses it for `sm_120a`.",
+        "The tutorial tile has BLOCK_N 96 and four stages.",
+        "`swap_ab` is measured by `gpu__time_duration.sum` on sm_90.",
     ],
 )
 def test_what_a_cited_fact_says_is_grounded(sentence: str) -> None:
@@ -69,6 +74,13 @@ def test_what_a_cited_fact_says_is_grounded(sentence: str) -> None:
         ("UTCFAKE is the instruction.", "UTCFAKE"),
         ("The `made_up_function` does it.", "made_up_function"),
         ("cutlass#12 does it.", "cutlass#12"),
+        ("The tutorial tile has BLOCK_M 96.", "96"),
+        ("ptxas takes kind::i8 for `sm_120a`.", "sm_120a"),
+        ("ptxas takes kind::i8 for `sm_100a` and `sm_120a`.", "sm_120a"),
+        ("kind::f16 one CTA dense has M 128 or 128.", "128"),
+        ("`SWAP_AB` is measured by `gpu__time_duration.sum`.", "SWAP_AB"),
+        ("`swap_ab` is measured by `gpu__time_duration`.", "gpu__time_duration"),
+        ("`swap_ab` is measured on `sm_90f`.", "sm_90f"),
     ],
 )
 def test_what_no_cited_fact_says_is_found(sentence: str, token: str) -> None:
@@ -170,10 +182,7 @@ def test_evidence_supports_only_what_stands_near_its_line(library: Library) -> N
 
 
 def test_single_fact_corruptions_of_pages_and_summaries_are_found(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
-    """Corruptions of an instruction, a number, a pull request or an architecture.
-
-    The goal is 95 of 100. Over six seeds it is 1,140 of 1,200 (95.0 %, each seed 94 to 96.5 %); 200 of one seed scatter by 1.5 %.
-    """
+    """Corruptions of an instruction, a number, a pull request or an architecture."""
     corpus = Places(corpus_folder(), Path())
     files = page_files(corpus.pages)
     pages, ids = {path: path.read_text(encoding="utf-8") for path in files}, {page_id(path) for path in files}

@@ -64,6 +64,11 @@ def test_a_grounded_summary_is_no_problem(small_corpus) -> None:
         ({"summary": "Loads the A tile with TMA multicast for 16 CTAs that share one read."}, "grounding", "16"),
         ({"summary": "Loads it. Loads TMA. Loads the tile. Loads multicast."}, "summary", "more than 3 sentences"),
         ({"summary": "Sorts sampled words by frequency before printing them out.", "facts": []}, "summary", "is the id right"),
+        (
+            {"summary": "Prints multicast letters, sentences, paragraphs, chapters and whole novels before a TMA report is sorted."},
+            "summary",
+            "is the id right",
+        ),
         ({"symptoms": ["kernel takes 93 registers"]}, "grounding", "93"),
         ({"techniques": ["warp-drive"]}, "tag", "warp-drive"),
         ({"archs": ["sm120"]}, "arch", "sm120"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from github_bench import Bench
+from github_server import GitHub
 from ingest_parts import SHARED, Run, write_lines
 
 from ingest.record_files import Tally, import_files
@@ -60,3 +62,14 @@ def shared_prs() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared/prs is not here")
     return SHARED
+
+
+@pytest.fixture
+def github() -> Iterator[GitHub]:
+    with GitHub().running() as server:
+        yield server
+
+
+@pytest.fixture
+def bench(tmp_path: Path, github: GitHub) -> Bench:
+    return Bench(tmp_path / "home", github)

@@ -16,7 +16,7 @@ CANDIDATE = click.argument("candidate", metavar="CANDIDATE")
 FOLDER = click.Path(path_type=Path)
 
 
-@click.group(epilog=EPILOG)
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kernel-skills", prog_name="kernel-lab")
 @click.option("-C", "folder", type=FOLDER, default=Path(), help="The workspace (default: the folder you are in, or one above).")
 @click.pass_context

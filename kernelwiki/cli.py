@@ -32,7 +32,7 @@ class LazyGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=LazyGroup, epilog=EPILOG)
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kernel-skills", prog_name="kwiki")
 def cli() -> None:
     """KernelWiki: search and trace GPU kernel pull requests and pages, offline."""
@@ -92,7 +92,7 @@ def search(query: str | None, as_json: bool, embedder: str | None, store: str, *
 
 @cli.command(epilog=EPILOG)
 @click.argument("id")
-@click.option("--section", default="", metavar="SLUG", help="One section of a page.")
+@click.option("--section", default="", metavar="NAME", help="One section of a page, by the beginning of its heading.")
 @click.option("--sources", is_flag=True, help="With citations, or with every file and locator.")
 @_json
 def show(id: str, section: str, sources: bool, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kernelwiki.errors import BadQuery, NotFound
 from kernelwiki.model import Page, Record
+from kernelwiki.reading.pages import section_slug
 from kernelwiki.reading.records import record_to_json
 from kernelwiki.reading.references import references
 from kernelwiki.render import clean, page_text, record_text
@@ -63,11 +64,8 @@ def show_item(wiki: Wiki, wanted: str, section: str = "") -> PageItem | RecordIt
     name, _, anchor = wanted.strip().partition("#")
     if "/" in name and next(references(wanted), None) is None:
         page = wiki.page(name)
-        slug = section or anchor
-        known = [part.slug for part in page.sections]
-        if slug and slug not in known:
-            raise NotFound(f"{page.id} has no section {slug!r}. Sections: {', '.join(known)}.", known)
-        return PageItem(page, slug, _merged(wiki, page))
+        named = section or anchor
+        return PageItem(page, section_slug(page, named) if named else "", _merged(wiki, page))
     if section:
         raise BadQuery(f"--section {section}: only pages have sections, {wanted} is a pull request.")
     record = wiki.record(wanted)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernelwiki.errors import NotFound
 from kernelwiki.model import Evidence, Page, Record, Source
+from kernelwiki.reading.pages import section_slug
 from kernelwiki.wiki import Wiki
 
 
@@ -57,11 +57,9 @@ def _evidence_link(record: Record, item: Evidence) -> Link:
 
 
 def _page_chain(wiki: Wiki, page: Page, section: str) -> list[Link]:
-    slugs = [part.slug for part in page.sections]
-    if section and section not in slugs:
-        raise NotFound(f"{page.id} has no section {section!r}. Sections: {', '.join(slugs)}.", slugs)
+    slug = section_slug(page, section) if section else ""
     links = [Link("page", page.id)]
-    wanted = {key for part in page.sections if not section or part.slug == section for key in part.citations}
+    wanted = {key for part in page.sections if not slug or part.slug == slug for key in part.citations}
     return links + [_source_link(wiki, page, source) for source in page.sources if source.key in wanted]
 
 

@@ -33,7 +33,7 @@ def command(
 ) -> list[str]:
     """The ncu command line for one application."""
     if not application:
-        raise BadArgument("give the application to profile behind --, for example: ncu-skill collect -k my_kernel -- python app.py")
+        raise BadArgument("name the application behind the options, for example: ncu-skill collect -k my_kernel -- python app.py")
     if kind not in KINDS:
         raise BadArgument(f"{kind!r} is not a kind of application; kinds: {', '.join(KINDS)}")
     words = ["ncu", "--set", "full", "--section", "PmSampling_WarpStates", "--import-source", "yes", "--clock-control", clock_control]

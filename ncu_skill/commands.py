@@ -18,7 +18,8 @@ LAUNCH = click.option("--launch", type=click.IntRange(min=0), metavar="N", help=
 PATHS = click.option("--show-paths", is_flag=True, help="Do not redact paths, host and command line.")
 
 
-@click.group(epilog=EXIT_CODES)
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kernel-skills", prog_name="ncu-skill")
 def cli() -> None:
     """Nsight Compute reports: what holds a kernel back, where, and what to do."""
 
@@ -129,7 +130,7 @@ def rules(words: tuple[str, ...], as_json: bool) -> None:
     _print(facade.rules(words[1] if words else None), as_json, lambda found: render.rules(found, full=bool(words)))
 
 
-@cli.command(epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True})
+@cli.command(epilog=EXIT_CODES, context_settings={"allow_interspersed_args": False})
 @click.option("-k", "--kernel", metavar="REGEX", help="Kernel to profile.")
 @click.option("--kind", type=click.Choice(["cuda", "triton", "torch"]), default="cuda", show_default=True)
 @click.option("--skip", type=click.IntRange(0), default=0, show_default=True, help="Launches to skip first.")
@@ -150,7 +151,7 @@ def collect(  # noqa: PLR0917
     as_json: bool,
     application: tuple[str, ...],
 ) -> None:
-    """Print (or run) the ncu command for an application."""
+    """Print (or run) the ncu command for an application. Options come before it; what stands behind its name is its own."""
     from ncu_skill import collect as recipe
 
     words = recipe.command(application, kernel=kernel, kind=kind, skip=skip, count=count, output=output, clock_control=clock_control)

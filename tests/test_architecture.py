@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [name for name in ("kernelwiki", "ingest", "ncu_skill", "kernel_lab", "mcp_server") if (ROOT / name).is_dir()]
@@ -173,6 +175,14 @@ def test_help_loads_nothing_heavy(command: tuple[str, ...], tmp_path: Path) -> N
     assert "click" in loaded
     assert loaded.isdisjoint({"numpy", "chromadb", "pydantic", "onnxruntime", "tokenizers", "torch", "pandas", "mcp", "bm25s", "ncu_skill"})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["kernelwiki.cli", "ncu_skill.cli", "kernel_lab.cli"])
+def test_every_command_knows_its_short_help_and_its_version(module: str) -> None:
+    cli = importlib.import_module(module).cli
+    short, long, version = (CliRunner().invoke(cli, [option]) for option in ("-h", "--help", "--version"))
+    assert short.exit_code == 0 and short.stdout == long.stdout
+    assert version.exit_code == 0 and version.stdout.strip().endswith(importlib.metadata.version("kernel-skills"))
 
 
 def test_there_is_one_version_number() -> None:

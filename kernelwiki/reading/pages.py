@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from kernelwiki.errors import CorpusUnreadable
+from kernelwiki.errors import CorpusUnreadable, NotFound
 from kernelwiki.model import Page, Performance, Section, Source
 from kernelwiki.reading.sheets import find_sheet
 
@@ -26,6 +26,16 @@ _MARKS = re.compile(rf"(?:{CITATION.pattern})+")
 def slug(heading: str) -> str:
     """The anchor of a heading: lower case, words joined by hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
+def section_slug(page: Page, wanted: str) -> str:
+    """The slug of the section that `wanted` names: its slug, its heading, or a beginning that only one has. Raises NotFound with all."""
+    known = [part.slug for part in page.sections]
+    begin = slug(wanted)
+    matching = [begin] if begin in known else [name for name in known if begin and name.startswith(begin)]
+    if len(matching) != 1:
+        raise NotFound(f"{page.id} has no section {wanted!r}. Sections: {', '.join(known)}.", known)
+    return matching[0]
 
 
 def read_pages(folder: Path) -> list[Page]:

@@ -257,6 +257,14 @@ def test_show_prints_a_page_a_section_and_its_sources(kwiki) -> None:
     assert re.search(r"DeepGEMM#285 \(20\d\d-\d\d-\d\d\) deep_gemm/", cited)
 
 
+@pytest.mark.parametrize("named", ["pull", "Pull requests", "PULL-REQUESTS"])
+def test_a_section_is_named_by_the_beginning_of_its_heading(kwiki, named: str) -> None:
+    whole = kwiki("show", "hardware/tcgen05#pull-requests").out
+    assert "## Pull requests" in whole
+    assert kwiki("show", "hardware/tcgen05", "--section", named).out == whole
+    assert kwiki("trace", f"hardware/tcgen05#{named}").out == kwiki("trace", "hardware/tcgen05#pull-requests").out
+
+
 def test_show_prints_a_page_as_json(kwiki) -> None:
     data = kwiki("show", "hardware/tcgen05", "--section", "pitfalls", "--json").json
     assert (data["schema_version"], data["id"]) == (1, "hardware/tcgen05")
@@ -272,6 +280,8 @@ def test_show_prints_a_page_as_json(kwiki) -> None:
         (["show", "nowhere"], ["kwiki search", "kwiki list"]),
         (["show", "hardware/tcgen05", "--section", "nope"], ["what-it-is", "pitfalls"]),
         (["show", "hardware/tcgen05#nope"], ["pitfalls"]),
+        (["show", "hardware/tcgen05", "--section", "p"], ["pitfalls", "pull-requests"]),
+        (["trace", "hardware/tcgen05#nope"], ["pitfalls"]),
         (["trace", "hardware/tcgen5"], ["hardware/tcgen05"]),
         (["trace", "cutlass#247299"], ["Nearest: cutlass#"]),
         (["list", "--repo", "nowhere"], ["cutlass", "vllm"]),

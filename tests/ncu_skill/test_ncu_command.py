@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_mistakes_keep_their_exit_codes_on_both_ways(words: list[str], code: int
     assert done.returncode == code
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["./app", "--count", "5", "-k", "x", "-h"], ["--", "./app", "--run", "--help"]])
+def test_what_stands_behind_the_applications_name_is_its_own(words: list[str]) -> None:
+    done = CliRunner().invoke(cli, ["collect", "--count", "2", "-k", "gemm", *words])
+    assert done.exit_code == 0
+    application = [word for word in words if word != "--"]
+    assert shlex.split(done.stdout)[-len(application) :] == application
+    assert " -k regex:gemm -s 0 -c 2 " in done.stdout
+
+
+def test_an_option_of_ncu_before_the_application_is_a_usage_error() -> None:
+    done = CliRunner().invoke(cli, ["collect", "--set", "full", "./app"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--set" in done.stderr
 
 
 def test_an_output_that_cannot_show_a_sign_shows_a_question_mark(report_file: Path, tmp_path: Path) -> None:

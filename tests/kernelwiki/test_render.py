@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from printed import control_characters, strings
 
 from kernelwiki.model import Answer, ChangedFile, Evidence, Hit, Locator
 from kernelwiki.render import SCHEMA_VERSION, answer_json, answer_text, clean, hit_json, links_text, page_text, record_text, to_json
@@ -31,17 +30,6 @@ HIT = Hit(
     number=1,
     merged_at="2025-01-15T10:00:00Z",
 )
-
-
-def control_characters(text: str) -> set[str]:
-    return {char for char in text if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") and char not in "\n\t"}
-
-
-def strings(data: Any) -> str:
-    """Every string inside a JSON document, joined: its repr would hide control characters."""
-    if isinstance(data, dict):
-        return strings([*data.keys(), *data.values()])
-    return " ".join(map(strings, data)) if isinstance(data, list) else str(data)
 
 
 @pytest.mark.parametrize("char", [*"\x00\x07\x08\x1b\x1f\x7f\x85\x9b", *"\u200b\u200e\u200f\u2028\u202a\u202e\u2066\u2069", *INVISIBLE])

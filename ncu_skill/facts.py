@@ -26,18 +26,27 @@ class Entry(NamedTuple):
     unit: str
     meaning: str
     section: str
-    metrics: tuple[str, ...]
+    choices: tuple[tuple[str, ...], ...]
     analysis: str
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that can give the fact, the first choice first."""
+        return tuple(name for choice in self.choices for name in choice)
 
 
 @cache
 def catalog() -> dict[str, Entry]:
     """Every entry of catalog.yaml by fact name."""
     return {
-        key: Entry(key, row["unit"], row["meaning"], row["section"], tuple(row["metrics"]), analysis)
+        key: Entry(key, row["unit"], row["meaning"], row["section"], tuple(map(_choice, row["metrics"])), analysis)
         for analysis, rows in table("catalog").items()
         for key, row in rows.items()
     }
+
+
+def _choice(names: str | list[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 class Facts:
@@ -74,9 +83,10 @@ def read_catalog(kernel: Kernel) -> Facts:
     """All catalog facts that the launch holds."""
     facts = Facts()
     for entry in catalog().values():
-        for name in entry.metrics:
-            value = kernel.number(name)
-            if value is not None:
+        for choice in entry.choices:
+            known = [(value, name) for name in choice if (value := kernel.number(name)) is not None and math.isfinite(value)]
+            if known:
+                value, name = max(known, key=lambda pair: pair[0])
                 facts.add(entry.key, value, entry.unit, name)
                 break
     return facts

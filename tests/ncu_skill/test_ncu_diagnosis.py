@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ncu_skill import analyses, data, diagnose, expressions, hotspots, metrics, 
 from ncu_skill.cli import cli
 from ncu_skill.diagnosis import diagnose as diagnose_kernel
 from ncu_skill.diagnosis import playbook
-from ncu_skill.facts import ask
+from ncu_skill.facts import ask, read_catalog
 from ncu_skill.samples import Samples
 
 PLANTED = {
@@ -45,6 +46,30 @@ def test_a_long_wait_is_traced_to_the_load(shared: Path) -> None:
     assert share > 0.9
     assert samples.code[pc].opcode == "STG"
     assert [(item.opcode, item.width_bits) for item in producers] == [("LDG", 128)]
+
+
+class StandIn:
+    """Stands in for the report of a B200, which cannot be had here: a few metrics with the values of public profiles."""
+
+    def __init__(self, **values: float) -> None:
+        self._values = {f"sm__pipe_{name}_cycles_active.avg.pct_of_peak_sustained_active": value for name, value in values.items()}
+
+    def number(self, name: str) -> float | None:
+        return self._values.get(name)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"tensor": 69.19, "tc": 0.0}, 69.19),  # mma.sync: the tc pipe does not see it
+        ({"tensor": 52.36, "tc": 59.93}, 59.93),  # tcgen05.mma
+        ({"tensor": 40.0}, 40.0),  # sm_90
+        ({"tc": 12.0}, 12.0),
+        ({"tensor": math.nan, "tc": 12.0}, 12.0),
+    ],
+)
+def test_tensor_work_is_seen_in_whichever_pipe_counts_it(values: dict[str, float], expected: float) -> None:
+    assert read_catalog(StandIn(**values)).get("tensor_pct") == expected
 
 
 def test_a_missing_metric_says_which_of_three_it_is(shared: Path) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,10 @@ class Snippet:
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """What the compiled code must hold: SASS opcodes, or `ptx:` and a PTX instruction; behind `sm_90a:` for that target only."""
+        """What the compiled code must hold: SASS opcodes, or `ptx:` and a PTX instruction; behind `sm_90a:` for that target only.
+
+        `BAR.ARV<MUFU` promises an order: every `BAR.ARV` before the first `MUFU`.
+        """
         return tuple(item for item in self.settings.get("expect", "").split(",") if item)
 
     def expected_for(self, arch: str) -> tuple[str, ...]:
@@ -260,9 +264,20 @@ def check_expected(unit: Snippet, arch: str, ptx: str, sass: str | None) -> Iter
     for item in unit.expected_for(arch):
         name = item.removeprefix("ptx:")
         kind, text = ("PTX", ptx) if item.startswith("ptx:") else ("SASS", sass)
-        if text is not None and not holds(name, text):
-            target = f" for {arch}" if len(unit.archs) > 1 else ""
-            yield Problem("snippet", unit.page, f"fence {unit.number}: {name} is not in its {kind}{target}; correct expect= or the code")
+        told = f"its {kind}" + (f" for {arch}" if len(unit.archs) > 1 else "")
+        for reason in _broken(name, told, text) if text is not None else ():
+            yield Problem("snippet", unit.page, f"fence {unit.number}: {reason}; correct expect= or the code")
+
+
+def _broken(promise: str, told: str, listing: str) -> Iterator[str]:
+    """What a listing lacks of one promise."""
+    wanted = promise.split("<")
+    found = [_places(name, listing) for name in wanted]
+    yield from (f"{name} is not in {told}" for name, places in zip(wanted, found, strict=True) if not places)
+    if all(found):
+        for (earlier, first), (later, second) in pairwise(zip(wanted, found, strict=True)):
+            if max(first) > min(second):
+                yield f"in {told} {later} does not stand behind every {earlier}"
 
 
 def _check_facts(page: Page, listing: str) -> Iterator[Problem]:
@@ -276,4 +291,8 @@ def _check_facts(page: Page, listing: str) -> Iterator[Problem]:
 
 def holds(name: str, listing: str) -> bool:
     """Whether a listing has the instruction `name`: whole, or with further modifiers behind it (`UTCHMMA` of `UTCHMMA.2CTA`)."""
-    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", listing) is not None
+    return bool(_places(name, listing))
+
+
+def _places(name: str, listing: str) -> list[int]:
+    return [found.start() for found in re.finditer(rf"(?<![\w.]){re.escape(name)}(?![\w])", listing)]

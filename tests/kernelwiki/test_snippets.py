@@ -56,6 +56,7 @@ def test_a_page_that_says_compiled_has_a_unit_and_one_without_says_none() -> Non
 def test_a_unit_that_keeps_its_promise_is_no_problem(tmp_path: Path) -> None:
     assert messages(page(facts=("the load is LDG.E.128 in SASS",)), tmp_path) == ""
     assert messages(page(info="arch=sm_90a expect=LDG,ptx:ld.global.nc"), tmp_path) == ""
+    assert messages(page(info="arch=sm_90a expect=LDG.E.128<STG.E.128,ptx:ld.global.nc<st.global"), tmp_path) == ""
 
 
 @needs_compiler
@@ -66,6 +67,8 @@ def test_a_unit_that_keeps_its_promise_is_no_problem(tmp_path: Path) -> None:
         (page(info="arch=sm_90a expect=UTCHMMA"), ["UTCHMMA is not in its SASS"]),
         (page(info="arch=sm_90a expect=LDG.E.64"), ["LDG.E.64 is not in its SASS"]),
         (page(info="arch=sm_90a expect=ptx:tcgen05.mma"), ["tcgen05.mma is not in its PTX"]),
+        (page(info="arch=sm_90a expect=STG<LDG"), ["in its SASS LDG does not stand behind every STG"]),
+        (page(info="arch=sm_90a expect=LDG<BAR.SYNC"), ["BAR.SYNC is not in its SASS"]),
         (page(facts=("the load is LDG.E.128 and the copy UTMALDG",)), ["source snip names UTMALDG"]),
         (page(code='__global__ void f() { asm("tcgen05.fence::after_thread_sync;"); }\n'), ["does not compile for sm_90a"]),
     ],

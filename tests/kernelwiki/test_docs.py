@@ -57,13 +57,13 @@ def command_paths(group: click.Group, context: click.Context, before: tuple[str,
     return paths
 
 
-COMMANDS = command_paths(cli, click.Context(cli, info_name="kwiki"))
+COMMANDS = command_paths(cli, click.Context(cli, info_name="kwiki", **cli.context_settings))
 
 
 def parse(arguments: list[str]) -> None:
     """Walk through the groups of the command line and parse the rest with the command found; raises click.UsageError."""
     command: click.Command = cli
-    context = click.Context(cli, info_name="kwiki")
+    context = click.Context(cli, info_name="kwiki", **cli.context_settings)
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         name, *arguments = arguments
         found = command.get_command(context, name)
